@@ -1,0 +1,1 @@
+"""Band selection: which bands of a sensor a case uses."""

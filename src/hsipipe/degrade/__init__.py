@@ -1,0 +1,1 @@
+"""Degradations: noise, blur and spectral response, synthesised from clean scenes."""

@@ -1,0 +1,1 @@
+"""Denoising: recover a cube from a noisy observation of it."""

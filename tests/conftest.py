@@ -1,0 +1,17 @@
+"""Fixtures that all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real scenes: HSIPIPE_MIRROR, or shared/data beside the repository; skips when absent."""
+    folder = Path(os.environ.get("HSIPIPE_MIRROR", ROOT.parent / "shared" / "data"))
+    if not (folder / "abu").is_dir():
+        pytest.skip("the real scenes are not on this machine")
+    return folder
