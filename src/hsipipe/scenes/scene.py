@@ -14,8 +14,23 @@ import numpy as np
 from hsipipe import __version__
 from hsipipe.errors import UserError, unknown
 from hsipipe.files import atomic_path
+from hsipipe.hdf5 import StackWriter, attach_axes, digest_of, open_checked, read_strings, write_strings
 
 FORMAT = "hsipipe-scene-1"
+AXES = {
+    "cube": ("item", "band", "row", "col"),
+    "valid": ("item", "row", "col"),
+    "labels": ("item", "row", "col"),
+    "abundances": ("item", "endmember", "row", "col"),
+    "endmembers": ("endmember", "band"),
+    "source": ("item",),
+    "digest": ("item",),
+    "rows": ("item",),
+    "cols": ("item",),
+    "good_band": ("band",),
+    "wavelength_nm": ("band",),
+    "fwhm_nm": ("band",),
+}
 Window = tuple[int, int, int, int]  # first row, end row, first column, end column
 
 
@@ -93,168 +108,93 @@ def write_scene(
     Layout (all with dimension scales, so `xarray.open_dataset(path, engine="h5netcdf")` opens it):
     cube (item, band, row, col), valid (item, row, col), rows (item), cols (item), wavelength_nm (band),
     fwhm_nm (band), good_band (band), labels (item, row, col), abundances (item, endmember, row, col),
-    endmembers (endmember, band). Integer cubes keep their type, others are float32. Padding takes no space.
+    endmembers (endmember, band), digest (item). Integer cubes keep their type, others are float32.
 
     Raises:
-        UserError: no item, items with different bands, or names that repeat.
+        UserError: no item, items with different bands or types, or names that repeat.
     """
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["name"] = name
-        file.attrs["simulated"] = int(simulated)
-        file.attrs["code_version"] = __version__
+        file.attrs.update({"format": FORMAT, "name": name, "simulated": int(simulated), "code_version": __version__})
         for key, value in (attributes or {}).items():
             file.attrs[key] = value if isinstance(value, (int, float, str)) else json.dumps(value, default=str)
+        first: Item | None = None
+        stacks: dict[str, StackWriter] = {}
+        good = np.zeros(0, bool)
         names: list[str] = []
         sources: list[str] = []
-        sizes: list[tuple[int, int]] = []
-        good: np.ndarray | None = None
-        first: Item | None = None
+        digests: list[str] = []
+        sizes: list[tuple[int, ...]] = []
         for item in items:
             if first is None:
                 first, good = item, item.good_bands.copy()
-                _create_datasets(file, item)
-            if item.cube.shape[0] != first.cube.shape[0]:
-                raise UserError(
-                    f"item {item.name!r} has {item.cube.shape[0]} bands, {first.name!r} has {first.cube.shape[0]}",
-                    file=item.source.get("path"),
-                    remedy="items of one scene share their bands",
-                )
-            if item.name in names:
-                raise UserError(f"two items are named {item.name!r}", file=item.source.get("path"))
-            assert good is not None
+                dtype = item.cube.dtype if item.cube.dtype.kind in "iu" else np.float32
+                stacks = {"cube": StackWriter(file, "cube", dtype), "valid": StackWriter(file, "valid", np.uint8)}
+                if item.labels is not None:
+                    stacks["labels"] = StackWriter(file, "labels", np.int32)
+                if item.abundances is not None:
+                    stacks["abundances"] = StackWriter(file, "abundances", np.float32)
+            _check_alike(item, first, names)
             good &= item.good_bands
-            _append(file, item, len(names))
+            for stack in stacks.values():
+                value = getattr(item, stack.name)
+                stack.append(np.zeros(item.valid.shape, np.int32) if value is None else value)
             names.append(item.name)
             sources.append(json.dumps(item.source, default=str))
-            sizes.append((item.cube.shape[1], item.cube.shape[2]))
-        if first is None or good is None:
+            digests.append(digest_of(item.cube, item.valid, item.labels, item.abundances))
+            sizes.append(item.cube.shape[1:])
+        if first is None:
             raise UserError("a scene needs at least one item", file=path)
-        _finish(file, first, names, sources, sizes, good)
-
-
-def _create_datasets(file: h5py.File, item: Item) -> None:
-    bands, rows, cols = item.cube.shape
-    dtype = item.cube.dtype if item.cube.dtype.kind in "iu" else np.dtype(np.float32)
-    chunk_rows, chunk_cols = min(rows, 128), min(cols, 128)
-
-    def create(name: str, shape: tuple[int, ...], dtype: Any) -> None:
-        fixed = shape[1:-2]
-        file.create_dataset(
-            name,
-            shape=(0, *fixed, *shape[-2:]),
-            maxshape=(None, *fixed, None, None),
-            chunks=(1, *fixed, chunk_rows, chunk_cols),
-            dtype=dtype,
-            compression="lzf" if np.dtype(dtype).kind in "iub" else None,
-            shuffle=np.dtype(dtype).itemsize > 1 and np.dtype(dtype).kind in "iu",
-        )
-
-    create("cube", (0, bands, rows, cols), dtype)
-    create("valid", (0, rows, cols), np.uint8)
-    if item.labels is not None:
-        create("labels", (0, rows, cols), np.int32)
-    if item.abundances is not None:
-        create("abundances", (0, item.abundances.shape[0], rows, cols), np.float32)
-
-
-def _append(file: h5py.File, item: Item, index: int) -> None:
-    rows, cols = item.cube.shape[-2:]
-    for name in ("cube", "valid", "labels", "abundances"):
-        value = getattr(item, name)
-        if name not in file:
-            continue
-        if value is None:
-            value = np.zeros((rows, cols), np.int32)
-        dataset = file[name]
-        if dataset.dtype.kind in "iu" and value.dtype.kind == "f":
-            raise UserError(
-                f"item {item.name!r} is {value.dtype}, the items before it {dataset.dtype}",
-                file=item.source.get("path"),
-                remedy="items of one scene share their type",
-            )
-        shape = dataset.shape
-        dataset.resize((index + 1, *shape[1:-2], max(shape[-2], rows), max(shape[-1], cols)))
-        dataset[index, ..., :rows, :cols] = value
-
-
-def _finish(
-    file: h5py.File,
-    first: Item,
-    names: list[str],
-    sources: list[str],
-    sizes: list[tuple[int, int]],
-    good: np.ndarray,
-) -> None:
-    bands, rows, cols = file["cube"].shape[1:]
-    text = h5py.string_dtype()
-    file.create_dataset("item", data=np.array(names, dtype=object), dtype=text)
-    for axis, length in (("band", bands), ("row", rows), ("col", cols)):
-        file.create_dataset(axis, data=np.arange(length, dtype=np.int32))
-    file.create_dataset("source", data=np.array(sources, dtype=object), dtype=text)
-    file.create_dataset("rows", data=np.array([size[0] for size in sizes], np.int32))
-    file.create_dataset("cols", data=np.array([size[1] for size in sizes], np.int32))
-    file.create_dataset("good_band", data=good.astype(np.uint8))
-    for name in ("wavelength_nm", "fwhm_nm"):
-        value = getattr(first, name)
-        if value is not None:
-            file.create_dataset(name, data=np.asarray(value, np.float64))
-            file[name].attrs["units"] = "nm"
-    dimensions = {
-        "cube": ("item", "band", "row", "col"),
-        "valid": ("item", "row", "col"),
-        "labels": ("item", "row", "col"),
-        "abundances": ("item", "endmember", "row", "col"),
-        "source": ("item",),
-        "rows": ("item",),
-        "cols": ("item",),
-        "good_band": ("band",),
-        "wavelength_nm": ("band",),
-        "fwhm_nm": ("band",),
-        "endmembers": ("endmember", "band"),
-    }
-    if first.endmembers is not None:
-        file.create_dataset("endmembers", data=np.asarray(first.endmembers, np.float32))
-    if first.endmembers is not None or first.abundances is not None:
-        count = len(first.endmembers) if first.endmembers is not None else first.abundances.shape[0]  # type: ignore[union-attr]
-        file.create_dataset("endmember", data=np.arange(count, dtype=np.int32))
-    if first.class_names:
+        write_strings(file, "item", names)
+        write_strings(file, "source", sources)
+        write_strings(file, "digest", digests)
+        file["rows"], file["cols"] = np.array(sizes, np.int32).T
+        file["good_band"] = good.astype(np.uint8)
+        for key in ("wavelength_nm", "fwhm_nm"):
+            value = getattr(first, key)
+            if value is not None:
+                file[key] = np.asarray(value, np.float64)
+                file[key].attrs["units"] = "nm"
+        if first.endmembers is not None:
+            file["endmembers"] = np.asarray(first.endmembers, np.float32)
         file.attrs["class_names"] = json.dumps(first.class_names)
-    for axis in ("item", "band", "row", "col", "endmember"):
-        if axis in file:
-            file[axis].make_scale(axis)
-    for name, axes in dimensions.items():
-        if name in file:
-            for position, axis in enumerate(axes):
-                file[name].dims[position].attach_scale(file[axis])
+        attach_axes(file, AXES)
+
+
+def _check_alike(item: Item, first: Item, names: list[str]) -> None:
+    """Refuse an item that does not fit the first of its scene."""
+    where = item.source.get("path")
+    if item.name in names:
+        raise UserError(f"two items are named {item.name!r}", file=where)
+    if item.cube.shape[0] != first.cube.shape[0]:
+        raise UserError(
+            f"item {item.name!r} has {item.cube.shape[0]} bands, {first.name!r} has {first.cube.shape[0]}",
+            file=where,
+            remedy="items of one scene share their bands",
+        )
+    if first.cube.dtype.kind in "iu" and item.cube.dtype != first.cube.dtype:
+        raise UserError(
+            f"item {item.name!r} is {item.cube.dtype}, {first.name!r} is {first.cube.dtype}",
+            file=where,
+            remedy="items of one scene share their type",
+        )
 
 
 class Scene:
     """A scene file, opened for reading; items are read one at a time.
 
-    Attributes: path, name, simulated, items (names), bands, wavelength_nm, fwhm_nm, good_bands, class_names, shape
-    (largest rows and cols). Use as a context manager or call `close`.
+    Attributes: path, name, simulated, items (names), sizes (item -> rows, cols), digests (item -> SHA-256 of its data),
+    bands (count), dtype, good_bands, wavelength_nm, fwhm_nm, endmembers, class_names.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
-            self._file = h5py.File(self.path, "r")
-        except OSError as error:
-            raise UserError("is not a readable HDF5 file", file=path, found=str(error)) from error
-        if self._file.attrs.get("format") != FORMAT:
-            raise UserError(
-                "is not a scene file",
-                file=path,
-                found=self._file.attrs.get("format", "no format attribute"),
-                remedy="make one with `hsipipe convert IN OUT.h5`",
-            )
+        self._file = open_checked(self.path, FORMAT, "make a scene file with `hsipipe convert IN OUT.h5`")
         self.name = str(self._file.attrs["name"])
         self.simulated = bool(self._file.attrs["simulated"])
-        self.items: list[str] = [name.decode() for name in self._file["item"][()]]
-        self.sizes = dict(
-            zip(self.items, zip(self._file["rows"][()].tolist(), self._file["cols"][()].tolist(), strict=True), strict=True)
-        )
+        self.items: list[str] = read_strings(self._file, "item")
+        sizes = zip(self._file["rows"][()].tolist(), self._file["cols"][()].tolist(), strict=True)
+        self.sizes: dict[str, tuple[int, int]] = dict(zip(self.items, sizes, strict=True))
+        self.digests: dict[str, str] = dict(zip(self.items, read_strings(self._file, "digest"), strict=True))
         self.bands: int = self._file["cube"].shape[1]
         self.dtype: np.dtype = self._file["cube"].dtype
         self.good_bands: np.ndarray = self._file["good_band"][()].astype(bool)
@@ -270,6 +210,10 @@ class Scene:
     def attributes(self) -> dict[str, Any]:
         """Provenance attributes of the file."""
         return dict(self._file.attrs)
+
+    def read_source(self, item: str) -> dict[str, Any]:
+        """The provenance of one item."""
+        return json.loads(self._file["source"][self.items.index(item)].decode())
 
     def read(self, item: str, *, bands: Sequence[int] | np.ndarray | None = None, window: Window | None = None) -> Item:
         """Read one item as float32, whole or a window, all bands or those of `bands` (indices, any order)."""
@@ -298,7 +242,7 @@ class Scene:
             abundances=abundances,
             endmembers=None if self.endmembers is None else self.endmembers[:, chosen],
             class_names=self.class_names,
-            source=json.loads(self._file["source"][index].decode()),
+            source=self.read_source(item),
         )
 
     def close(self) -> None:

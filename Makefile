@@ -1,0 +1,56 @@
+# Each target sets up what it needs: `make run` on a fresh machine needs Python >= 3.11, pip and make, nothing else.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+CONFIG ?= config/config.yaml
+PACKAGE_PYTHON ?= .venv-bench/bin/python
+DATA ?= $(HSIPIPE_MIRROR)
+
+.PHONY: run test env lint format lock report bench clean
+
+run: env  ## run the demo: simulated scenes, every denoiser, tables, figures, report
+	$(BIN)/snakemake --configfile $(CONFIG)
+	$(BIN)/snakemake --configfile $(CONFIG) --report report.zip --quiet
+
+env: .venv/.ready
+
+.venv/.ready: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -E '^uv==' requirements.lock)"
+	$(BIN)/uv pip sync --quiet requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps --editable .
+	touch $@
+
+test: env  ## all tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+lint: env  ## ruff, mypy, snakefmt and Snakemake's own linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: env
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+report: env  ## the report of what was run
+	$(BIN)/snakemake --configfile $(CONFIG) --report report.zip
+
+lock: env  ## renew the exact pins
+	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-header --no-annotate \
+		--extra workflow --extra simulate --extra dev pyproject.toml --output-file requirements.lock
+
+.venv-bench/.ready: pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv-bench
+	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --editable '.[bench]'
+	touch $@
+
+bench: env .venv-bench/.ready  ## time and score the denoisers beside the public package; DATA=folder of real scenes
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/denoising.py --package-python $(PACKAGE_PYTHON) --data $(DATA)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/reading.py
+
+clean:
+	rm -rf results logs .snakemake

@@ -1,0 +1,1 @@
+"""Cases: which units of which scenes are for training, validation and test."""

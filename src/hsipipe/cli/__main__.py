@@ -1,0 +1,7 @@
+"""`python -m hsipipe.cli`."""
+
+import sys
+
+from hsipipe.cli import main
+
+sys.exit(main())

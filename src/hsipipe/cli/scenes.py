@@ -1,0 +1,143 @@
+"""Verbs on files: info, convert, bands, degrade."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from typing import Any
+
+
+def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.ArgumentParser) -> None:
+    """Add the verbs of this module to the parser."""
+    info = verbs.add_parser("info", parents=[common, arrays], help="what a file holds")
+    info.add_argument("file")
+    info.add_argument("--json", action="store_true", help="one JSON object")
+    info.add_argument("--table", action="store_true", help="a 2-D array is a table of spectra (pixels, bands)")
+    info.set_defaults(function=show_info)
+
+    convert = verbs.add_parser("convert", parents=[common, arrays], help="from any format to any other")
+    convert.add_argument("input", nargs="+", help="a file, several, or a folder (then OUT must be .h5)")
+    convert.add_argument("output", help="the extension tells the format: .h5 .tif .hdr .bil .bsq .bip .npy .mat")
+    convert.add_argument("--labels", metavar="FILE[:KEY]", help="label map to go with the cube")
+    convert.add_argument("--table", action="store_true", help="a 2-D array is a table of spectra (pixels, bands)")
+    convert.set_defaults(function=convert_files)
+
+    bands = verbs.add_parser("bands", parents=[common, arrays], help="select bands of a file")
+    bands.add_argument("file")
+    bands.add_argument("--strategy", required=True, help="all, uniform, region, rgb, list, pca, variance, issc, ...")
+    bands.add_argument("--count", type=int, help="how many")
+    bands.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the strategy")
+    bands.add_argument("--output", metavar="CSV", help="write the selection")
+    bands.add_argument("--figure", metavar="PNG", help="draw where the bands fall")
+    bands.add_argument("--json", action="store_true", help="one JSON object")
+    bands.set_defaults(function=select_bands)
+
+    degrade = verbs.add_parser("degrade", parents=[common, arrays], help="add synthetic noise to a file")
+    degrade.add_argument("input")
+    degrade.add_argument("output")
+    degrade.add_argument("--noise", required=True, help="a preset, or such as gaussian:sigma=0.1+clip")
+    degrade.add_argument("--seed", type=int, default=0)
+    degrade.add_argument("--normalised", action="store_true", help="write values scaled to [0, 1] by band")
+    degrade.set_defaults(function=degrade_file)
+
+
+def show_info(options: argparse.Namespace) -> None:
+    """Print what a file holds."""
+    from hsipipe.scenes.readers import open_image
+
+    described = open_image(options.file, key=options.key, layout=options.layout, table=options.table).describe()
+    if options.json:
+        print(json.dumps(described))
+        return
+    for name, value in described.items():
+        if name == "wavelength_nm" and value:
+            value = f"{min(value):g} to {max(value):g} nm, {len(value)} bands"
+        elif isinstance(value, list) and len(value) > 12:
+            value = f"{', '.join(map(str, value[:12]))} ... ({len(value)})"
+        elif isinstance(value, str) and len(value) > 100:
+            value = f"{value[:100]} ..."
+        if value not in (None, [], ""):
+            print(f"{name:>16}  {value}")
+
+
+def convert_files(options: argparse.Namespace) -> None:
+    """Convert files."""
+    from hsipipe.scenes.convert import convert
+
+    convert(
+        options.input,
+        options.output,
+        labels=options.labels,
+        key=options.key,
+        layout=options.layout,
+        table=options.table,
+    )
+
+
+def parse_assignments(pairs: list[str]) -> dict[str, Any]:
+    """`key=value` texts as a dictionary; values are read as YAML."""
+    import yaml
+
+    from hsipipe.errors import UserError
+
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError("must be KEY=VALUE", key="--set", found=repr(pair))
+        values[key] = yaml.safe_load(value)
+    return values
+
+
+def select_bands(options: argparse.Namespace) -> None:
+    """Select bands of a file and print them."""
+    from hsipipe.bands.selection import fit_bands, write_bands_csv
+    from hsipipe.cases.bands import SPECTRA
+    from hsipipe.randomness import generator_for
+    from hsipipe.scenes.readers import read_image
+
+    item = read_image(options.file, key=options.key, layout=options.layout)
+    spectra = item.cube[:, item.valid].T.astype("float32")
+    if len(spectra) > SPECTRA:
+        spectra = spectra[generator_for("spectra", 0).permutation(len(spectra))[:SPECTRA]]
+    settings = {"strategy": options.strategy, **parse_assignments(options.set)}
+    if options.count is not None:
+        settings["count"] = options.count
+    chosen = fit_bands(settings, wavelength_nm=item.wavelength_nm, good_bands=item.good_bands, spectra=spectra)
+    if options.output:
+        write_bands_csv(options.output, chosen)
+    if options.figure:
+        from hsipipe.bands.figure import draw_bands
+
+        draw_bands(chosen, item.wavelength_nm, spectra.mean(axis=0), spectra.std(axis=0), options.figure)
+    indices = [int(index) for index in chosen.indices]
+    centres = None if chosen.wavelength_nm is None else [float(value) for value in chosen.wavelength_nm]
+    if options.json:
+        print(json.dumps({"strategy": chosen.strategy, "indices": indices, "wavelength_nm": centres}))
+        return
+    for position, index in enumerate(indices):
+        print(index if centres is None else f"{index}\t{centres[position]:g}")
+
+
+def degrade_file(options: argparse.Namespace) -> None:
+    """Add noise to the good bands of a file, each scaled to [0, 1] by its range; invalid pixels stay as they are."""
+    import torch
+
+    from hsipipe.degrade.noise import noisy_item, parse_noise
+    from hsipipe.scenes.readers import read_image
+    from hsipipe.scenes.scaled import scale_item, unscale_item
+    from hsipipe.scenes.writers import write_image
+
+    noise = parse_noise(options.noise)
+    item = read_image(options.input, key=options.key, layout=options.layout)
+    scaled = scale_item(item)
+    noisy = noisy_item(torch.from_numpy(scaled.cube), noise, "degrade", options.seed).numpy()
+    if options.normalised:
+        cube = item.cube.astype("float32")
+        cube[item.good_bands] = noisy
+        result = replace(item, cube=cube)
+    else:
+        result = unscale_item(item, scaled, noisy, keep_type=False)
+    result.source = {**item.source, "noise": noise.describe(), "seed": options.seed}
+    write_image(options.output, result)

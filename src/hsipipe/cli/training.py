@@ -1,0 +1,69 @@
+"""The verb train: one method on one case of a paper, without Snakemake."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.ArgumentParser) -> None:
+    """Add the verbs of this module to the parser."""
+    del arrays
+    train = verbs.add_parser("train", parents=[common], help="train a variant of a paper on one of its cases")
+    train.add_argument("task")
+    train.add_argument("case")
+    train.add_argument("variant")
+    train.add_argument("--config", default="config/config.yaml", help="the paper (default config/config.yaml)")
+    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--gpus", type=int, default=1, help="devices to claim; 0 for the CPU")
+    train.add_argument("--output", help="model file (default results/TASK/CASE/VARIANT/seedN/model.pt)")
+    train.set_defaults(function=train_variant)
+
+
+def train_variant(options: argparse.Namespace) -> None:
+    """Train, or go on with an interrupted training."""
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from hsipipe.cases.split import read_split
+    from hsipipe.cli.scenes import parse_assignments
+    from hsipipe.config import load_paper, read_config
+    from hsipipe.device import claim
+    from hsipipe.errors import UserError
+    from hsipipe.keys import code_key, step_key
+    from hsipipe.tasks import load_task
+
+    paper = load_paper(read_config(options.config), file=options.config)
+    case = paper.case(options.task, options.case)
+    variant = paper.variant(options.task, options.variant)
+    given = parse_assignments(options.set)
+    settings = variant.method.complete({**variant.settings, **given})
+    if not variant.method.is_fitted:
+        raise UserError(f"method {variant.method.name!r} is {variant.method.kind}: there is nothing to train")
+    folder = Path("results") / options.task / options.case
+    if not (folder / "case.h5").exists():
+        raise UserError(
+            "does not exist",
+            file=folder / "case.h5",
+            remedy=f"make it with `snakemake --configfile {options.config} {folder / 'case.h5'}`",
+        )
+    # Other settings are another model: it gets its own folder, so that it never passes for the paper's.
+    own = f"-{step_key(given)}" if given else ""
+    run = folder / f"{options.variant}{own}" / f"seed{options.seed}"
+    output = Path(options.output) if options.output else run / "model.pt"
+    load_task(options.task, "fit")(
+        folder / "case.h5",
+        [f"results/scenes/{scene}.h5" for scene in case.scenes],
+        read_split(folder / "split.csv"),
+        variant.method,
+        settings,
+        case_settings=asdict(case),
+        seed=options.seed,
+        key=code_key(f"hsipipe.tasks.{options.task}.fit", *variant.method.modules),
+        state=Path("results/.state") / run.relative_to("results"),
+        output=output,
+        curves=output.with_name("loss_curves.png"),
+        device=claim(options.gpus).torch_name,
+    )
+    print(output)

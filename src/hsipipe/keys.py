@@ -1,0 +1,106 @@
+"""Step keys: hashes of settings and of the code that acts on them; a step reruns when its key changes."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "hsipipe"
+# Modules that cannot change a result: messages, files and bookkeeping. An edit there retrains nothing.
+NEUTRAL = frozenset(
+    f"{PACKAGE}{name}"
+    for name in (
+        "",
+        ".cli",
+        ".config",
+        ".device",
+        ".errors",
+        ".files",
+        ".keys",
+        ".logs",
+        ".settings",
+        ".training.accounting",
+    )
+)
+
+
+@cache
+def _module_path(name: str) -> Path | None:
+    """The source file of a module of this package, or None for names that are not modules."""
+    root = Path(__file__).parent
+    path = root.joinpath(*name.split(".")[1:])
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+class _Docstrings(ast.NodeTransformer):
+    """Drops docstrings: they explain the code and do not act."""
+
+    def _strip(self, node: Any) -> Any:
+        self.generic_visit(node)
+        body = node.body
+        if ast.get_docstring(node, clean=False) is not None:
+            node.body = body[1:]
+        return node
+
+    visit_Module = visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _strip
+
+
+@cache
+def _read_module(name: str) -> tuple[str, frozenset[str]]:
+    """The hash of a module's syntax tree (no comments, no docstrings) and the modules of this package it imports."""
+    path = _module_path(name)
+    if path is None:
+        raise ModuleNotFoundError(name)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    imported: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = importlib.util.resolve_name("." * node.level + base, package)
+            imported.add(base)
+            imported.update(f"{base}.{alias.name}" for alias in node.names)
+    ours = frozenset(
+        other for other in imported if other.partition(".")[0] == PACKAGE and other != name and _module_path(other)
+    )
+    digest = hashlib.sha256(ast.dump(_Docstrings().visit(tree)).encode()).hexdigest()
+    return digest, ours
+
+
+def modules_used(names: Iterable[str]) -> list[str]:
+    """The given modules of this package and all that they import from it, however deep, but for the neutral ones."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in NEUTRAL:
+            continue
+        found.add(name)
+        waiting.extend(_read_module(name)[1])
+    return sorted(found)
+
+
+def code_key(*names: str) -> str:
+    """A hash of the syntax trees of modules and of everything in this package that they import."""
+    digest = hashlib.sha256()
+    for name in modules_used(names):
+        digest.update(f"{name}={_read_module(name)[0]}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def step_key(*parts: Any) -> str:
+    """A hash of settings and keys; dictionaries are equal whatever the order of their entries."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,64 @@
+"""One look for all figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hsipipe.files import atomic_path
+
+KIND_COLOURS = {
+    "control": "#9aa5b1",
+    "direct": "#3b7dd8",
+    "per-scene": "#7a5bd0",
+    "trained": "#e07b39",
+    "encoder": "#e07b39",
+    "oracle": "#3f9b63",
+}
+RGB_NM = (640.0, 550.0, 460.0)
+
+
+def start_figure(width: float, height: float, **layout: Any) -> tuple[Any, Any]:
+    """A Matplotlib figure and its axes in the house style, drawn without a display."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    sns.set_theme(context="notebook", style="whitegrid", font_scale=0.85)
+    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "hsipipe", "axes.titlesize": 10})
+    return plt.subplots(figsize=(width, height), constrained_layout=True, **layout)
+
+
+def save_figure(figure: Any, outputs: Sequence[str | Path]) -> None:
+    """Save a figure to one or more files, atomically, without a date, so that equal figures are equal bytes."""
+    import matplotlib.pyplot as plt
+
+    for output in outputs:
+        with atomic_path(output) as temporary:
+            metadata = {"Date": None} if str(output).endswith(".svg") else {"Software": None}
+            figure.savefig(temporary, dpi=110, metadata=metadata)
+    plt.close(figure)
+
+
+def rgb_bands(bands: int, wavelength_nm: np.ndarray | None) -> list[int]:
+    """The bands nearest to 640, 550 and 460 nm; without wavelengths, or without the visible, three spread evenly."""
+    if wavelength_nm is not None and wavelength_nm.min() < 500 and wavelength_nm.max() > 600:
+        return [int(np.abs(wavelength_nm - centre).argmin()) for centre in RGB_NM]
+    return [int(share * (bands - 1)) for share in (0.75, 0.5, 0.25)]
+
+
+def stretch(truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 1st and 99th percentile of each of three bands (3, rows, cols), for the same contrast in all pictures."""
+    low, high = np.percentile(truth, (1, 99), axis=(1, 2))
+    return low[:, None, None], np.maximum(high, low + 1e-6)[:, None, None]
+
+
+def composite(bands: np.ndarray, limits: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """An RGB picture (rows, cols, 3) in [0, 1] of three bands (3, rows, cols)."""
+    low, high = limits
+    return np.clip((bands - low) / (high - low), 0, 1).transpose(1, 2, 0)

@@ -1,0 +1,180 @@
+"""Tables of scores: CSV for programs, Markdown, LaTeX and HTML for people; and tables of costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hsipipe.files import write_text
+from hsipipe.metrics.registry import METRICS
+from hsipipe.report.page import html_page
+from hsipipe.report.scores import mean_of, mean_scores, read_scores
+
+COSTS = (
+    "seconds_per_item",
+    "seconds_to_train",
+    "peak_memory_mb",
+    "peak_gpu_memory_mb",
+    "parameters",
+    "trainable_parameters",
+    "device",
+)
+
+
+def table_columns(table: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The columns of a table as (case, metric, heading)."""
+    several = len(table["cases"]) > 1
+    columns = []
+    for case in table["cases"]:
+        name = f"{case} (simulated)" if table["simulated"].get(case) else case
+        for metric in table["metrics"]:
+            heading = METRICS[metric].heading
+            columns.append((case, metric, f"{name}: {heading}" if several else heading))
+    return columns
+
+
+def best_rows(means: pd.DataFrame, table: dict[str, Any], case: str, metric: str) -> set[str]:
+    """The variants with the best mean in a column; an oracle sees the truth and does not compete."""
+    values = {}
+    for variant, about in table["rows"].items():
+        row = mean_of(means, table["task"], case, variant, metric)
+        if row is not None and about["kind"] != "oracle":
+            values[variant] = round(row["mean"], METRICS[metric].decimals)
+    if not values:
+        return set()
+    best = max(values.values()) if METRICS[metric].higher_is_better else min(values.values())
+    return {variant for variant, value in values.items() if value == best}
+
+
+def shown(row: pd.Series | None, metric: str) -> str:
+    """A cell: mean, and ± standard deviation over seeds where there are several."""
+    if row is None:
+        return "–"
+    digits = METRICS[metric].decimals
+    text = f"{row['mean']:.{digits}f}"
+    return f"{text} ± {row['sd']:.{digits}f}" if row["seeds"] > 1 else text
+
+
+def published_columns(table: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
+    """Headings and values of the published columns."""
+    return list(((table.get("published") or {}).get("columns") or {}).items())
+
+
+def write_table(
+    scores: str | Path,
+    table: dict[str, Any],
+    *,
+    csv: str | Path,
+    markdown: str | Path,
+    tex: str | Path,
+    html: str | Path,
+) -> None:
+    """Write a table in four forms.
+
+    Args:
+        scores: tidy scores of the paper.
+        table: a `TableSettings` as a dictionary, with `rows` (variant -> title, kind) and `simulated` (case -> bool).
+        csv, markdown, tex, html: where to.
+    """
+    means = mean_scores(read_scores(scores))
+    columns, published = table_columns(table), published_columns(table)
+    records, cells = [], []
+    best = {(case, metric): best_rows(means, table, case, metric) for case, metric, _ in columns}
+    for variant, about in table["rows"].items():
+        line: list[tuple[str, bool]] = [(variant, False), (about["kind"], False)]
+        for case, metric, _ in columns:
+            row = mean_of(means, table["task"], case, variant, metric)
+            line.append((shown(row, metric), variant in best[case, metric]))
+            if row is not None:
+                records.append(
+                    {"variant": variant, "kind": about["kind"], "case": case, "metric": metric, **_plain(row)}
+                )
+        for _, values in published:
+            line.append((f"{values[variant]:g}" if variant in values else "–", False))
+        cells.append(line)
+    headings = ["variant", "kind", *(heading for _, _, heading in columns), *(heading for heading, _ in published)]
+    frame = pd.DataFrame(records)
+    for heading, values in published:
+        frame[f"published: {heading}"] = frame.variant.map(values)
+    write_text(csv, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    notes = table_notes(table, means)
+    write_text(markdown, _markdown(table["title"], headings, cells, notes))
+    write_text(tex, _latex(table["title"], headings, cells, notes))
+    write_text(html, html_page(table["title"], _html_table(headings, cells), notes))
+
+
+def _plain(row: pd.Series) -> dict[str, Any]:
+    return {key: row[key] for key in ("mean", "sd", "seeds", "units")}
+
+
+def table_notes(table: dict[str, Any], means: pd.DataFrame) -> list[str]:
+    """What a reader must know to read the table."""
+    units = means[(means.task == table["task"]) & means.case.isin(table["cases"]) & (means.metric != "peer_psnr")]
+    counts = ", ".join(f"{case}: {count}" for case, count in units.groupby("case", sort=False).units.max().items())
+    notes = [f"Means over test units ({counts}); ± is the standard deviation over seeds of random methods."]
+    notes.append("Bold: best of the column. An oracle sees the truth: it is a ceiling and does not compete.")
+    if any(table["simulated"].values()):
+        notes.append("Cases marked *simulated* are simulated scenes, not measurements.")
+    if table.get("published"):
+        notes.append(f"Published numbers: {table['published'].get('source', 'source not given')}.")
+    if table.get("note"):
+        notes.append(str(table["note"]))
+    return notes
+
+
+def _markdown(title: str, headings: list[str], cells: list[list[tuple[str, bool]]], notes: list[str]) -> str:
+    lines = [f"# {title}", "", "| " + " | ".join(headings) + " |"]
+    lines.append("|" + "|".join(["---", "---", *["---:"] * (len(headings) - 2)]) + "|")
+    for line in cells:
+        lines.append("| " + " | ".join(f"**{text}**" if bold else text for text, bold in line) + " |")
+    return "\n".join([*lines, "", *(f"{note}\n" for note in notes)])
+
+
+def _latex(title: str, headings: list[str], cells: list[list[tuple[str, bool]]], notes: list[str]) -> str:
+    def clean(text: str) -> str:
+        for plain, command in (("_", r"\_"), ("%", r"\%"), ("&", r"\&"), ("±", r"$\pm$"), ("–", "--")):
+            text = text.replace(plain, command)
+        return text.replace("↑", r"$\uparrow$").replace("↓", r"$\downarrow$").replace("°", r"\textdegree ")
+
+    rows = [" & ".join(rf"\textbf{{{clean(text)}}}" if bold else clean(text) for text, bold in line) for line in cells]
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs,textcomp}",
+            r"\begin{table}\centering",
+            rf"\caption{{{clean(title)}. {clean(' '.join(notes))}}}",
+            rf"\begin{{tabular}}{{ll{'r' * (len(headings) - 2)}}}",
+            r"\toprule",
+            " & ".join(clean(heading) for heading in headings) + r" \\",
+            r"\midrule",
+            *(row + r" \\" for row in rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _html_table(headings: list[str], cells: list[list[tuple[str, bool]]]) -> str:
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    body = "".join(
+        "<tr>" + "".join(f"<td{' class=best' if bold else ''}>{escape(text)}</td>" for text, bold in line) + "</tr>"
+        for line in cells
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def write_cost_table(records: Sequence[str | Path], output: str | Path) -> None:
+    """Write what runs cost (from their run.json): one row per run. Kept apart, since costs differ from run to run."""
+    rows = []
+    for path in records:
+        task, case, variant, seed = Path(path).parts[-5:-1]
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        row = {"task": task, "case": case, "variant": variant, "seed": seed.removeprefix("seed")}
+        rows.append({**row, **{key: record.get(key) for key in COSTS}})
+    write_text(output, pd.DataFrame(rows).to_csv(index=False, float_format="%.4g", lineterminator="\n"))

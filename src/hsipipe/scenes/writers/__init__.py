@@ -1,0 +1,86 @@
+"""Writing an `Item` in the format that the output's extension names."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from hsipipe.errors import UserError, unknown
+from hsipipe.scenes.readers import ImageFile, open_image
+from hsipipe.scenes.scene import Item, write_scene
+from hsipipe.scenes.writers.arrays import write_mat, write_npy
+from hsipipe.scenes.writers.envi import envi_paths, write_envi
+from hsipipe.scenes.writers.geotiff import write_geotiff
+from hsipipe.scenes.writers.values import refuse_input, stored_values, target_dtype
+
+__all__ = ["OUTPUT_SUFFIXES", "check_output", "write_image"]
+
+log = logging.getLogger(__name__)
+
+_ENVI = (".hdr", ".bil", ".bsq", ".bip", ".img", ".raw", ".dat")
+OUTPUT_SUFFIXES = (".h5", ".tif", ".tiff", *_ENVI, ".npy", ".mat")
+
+
+def check_output(path: str | Path) -> Path:
+    """The output as a Path, refused early if its extension is not one that can be written or it is a folder.
+
+    Raises:
+        UserError: naming the nearest extension.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in OUTPUT_SUFFIXES:
+        raise unknown("output format", target.suffix or target.name, OUTPUT_SUFFIXES, file=target)
+    if target.is_dir():
+        raise UserError("is a folder", file=target, remedy="name a file")
+    return target
+
+
+def write_image(
+    path: str | Path,
+    item: Item,
+    *,
+    like: ImageFile | Item | str | Path | None = None,
+    dtype: str | np.dtype | None = None,
+) -> None:
+    """Write an item, atomically, in the format of the output's extension.
+
+    Type, layout, nodata, scale and georeference are those of the input: `like` if given, else `item.source`.
+    Integers are rounded and clipped; invalid pixels hold nodata again. An item whose values mean something else than
+    its input's (an embedding, a map) says so by `dtype`, or by a `source` of its own.
+
+    Args:
+        path: .h5 (scene file), .tif, .hdr/.bil/.bsq/.bip/.img/.raw/.dat (ENVI: header and data), .npy, .mat (v5).
+        item: cube (bands, rows, cols) in the input's units.
+        like: a file (or the item read from it) to take type, layout, nodata and georeference from.
+        dtype: the type to store, in place of the input's.
+
+    Raises:
+        UserError: unknown extension, or the output is the input, or its header would replace that of another image.
+    """
+    target = check_output(path)
+    if isinstance(like, (str, Path)):
+        like = open_image(like)
+    kept = like.source() if isinstance(like, ImageFile) else like.source if like is not None else {}
+    source = {**item.source, **kept}
+    suffix = target.suffix.lower()
+    targets = list(envi_paths(target, source)[:2]) if suffix in _ENVI else [target]
+    if suffix in _ENVI and suffix != ".hdr" and targets[0].exists() and not targets[1].exists():
+        raise UserError("has a header beside it that describes another file", file=target, found=targets[0].name)
+    for origin in (item.source, source):
+        refuse_input(target, origin, targets)
+    if suffix == ".h5":
+        write_scene(target, [item], name=item.name)
+        return
+    values, nodata = stored_values(item, source, target_dtype(item, source, dtype))
+    if item.labels is not None and suffix != ".mat":
+        log.warning("%s: labels are not stored in this format; write .h5 or .mat to keep them", target)
+    if suffix in (".tif", ".tiff"):
+        write_geotiff(target, values, item, source, nodata)
+    elif suffix == ".npy":
+        write_npy(target, values, source)
+    elif suffix == ".mat":
+        write_mat(target, values, item, source)
+    else:
+        write_envi(target, values, item, source, nodata)

@@ -1,0 +1,116 @@
+"""Apply any denoiser, trained or not, to one cube; the workflow and the command line both come through here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hsipipe.errors import UserError
+from hsipipe.methods import DESTRIPE, Method
+
+# Maps (noisy (bands, rows, cols), wavelength_nm (bands,) or None, truth or None) to the denoised cube, all float32.
+Denoiser = Callable[[np.ndarray, np.ndarray | None, np.ndarray | None], np.ndarray]
+
+
+def make_denoiser(
+    method: Method,
+    settings: dict[str, Any],
+    *,
+    model: str | Path | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+) -> Denoiser:
+    """The function that denoises one cube, scaled so that its bands lie about in [0, 1].
+
+    Args:
+        method: which.
+        settings: complete settings of the method.
+        model: the trained model, for a trained method.
+        device: torch device.
+        seed: seeds torch before each cube, for random methods.
+
+    Raises:
+        UserError: a trained method without a model, or the reverse.
+    """
+    if method.is_fitted != (model is not None):
+        raise UserError(
+            f"method {method.name!r} is {method.kind}",
+            remedy="give its trained model" if method.is_fitted else "it takes no model",
+        )
+    if method.backend == "numpy":
+        module = method.load()
+        return lambda noisy, wavelength_nm, _truth: module.denoise(
+            noisy[None], wavelength_nm=wavelength_nm, **settings
+        )[0]
+    return _torch_denoiser(method, settings, model, device, seed)
+
+
+def _torch_denoiser(
+    method: Method, settings: dict[str, Any], model: str | Path | None, device: str, seed: int
+) -> Denoiser:
+    import torch
+
+    function: Callable[..., torch.Tensor]
+    if model is not None:
+        from hsipipe.tasks.denoising.trained import load_denoiser
+
+        function = load_denoiser(model, device=device)
+    else:
+        function = method.load().denoise
+    destripes = method.name.startswith(DESTRIPE)
+    given = {} if model is not None else settings
+
+    def denoise(noisy: np.ndarray, wavelength_nm: np.ndarray | None, truth: np.ndarray | None) -> np.ndarray:
+        torch.manual_seed(seed)
+        batch = torch.from_numpy(np.ascontiguousarray(noisy, np.float32))[None].to(device)
+        centres = None if wavelength_nm is None else torch.as_tensor(wavelength_nm, dtype=torch.float32, device=device)
+        extra = {} if method.kind != "oracle" else {"truth": torch.from_numpy(truth)[None].to(device)}
+        with torch.inference_mode():
+            if destripes:
+                from hsipipe.tasks.denoising.shared.destripe import destripe
+
+                batch = destripe(batch)[0]
+            return function(batch, wavelength_nm=centres, **extra, **given)[0].float().cpu().numpy()
+
+    return denoise
+
+
+def denoise_file(
+    source: str | Path,
+    target: str | Path,
+    denoiser: Denoiser,
+    *,
+    key: str | None = None,
+    layout: str | None = None,
+    tile: int | None = None,
+) -> None:
+    """Denoise a file of any supported format and size into another.
+
+    Georeference, wavelengths, mask, scale, type and layout are kept; invalid pixels and bad bands are passed through.
+
+    Raises:
+        UserError: an unreadable file, or one with nothing to denoise.
+    """
+    from hsipipe.scenes.readers import read_image
+    from hsipipe.scenes.scaled import scale_item, unscale_item
+    from hsipipe.scenes.writers import write_image
+
+    if Path(source).resolve() == Path(target).resolve():
+        raise UserError("would overwrite its own input", file=target, remedy="choose another output")
+    item = read_image(source, key=key, layout=layout)
+    scaled = scale_item(item)
+    if tile is None:
+        cube = denoiser(scaled.cube, scaled.wavelength_nm, None)
+    else:
+        import torch
+
+        from hsipipe.training.tiles import apply_tiled
+
+        def on_tile(batch: torch.Tensor) -> torch.Tensor:
+            return torch.from_numpy(denoiser(batch[0].numpy(), scaled.wavelength_nm, None))[None]
+
+        cube = apply_tiled(on_tile, torch.from_numpy(scaled.cube)[None], tile=tile, overlap=tile // 4)[0].numpy()
+    write_image(target, unscale_item(item, scaled, cube), like=item)

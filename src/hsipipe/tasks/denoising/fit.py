@@ -1,0 +1,127 @@
+"""`fit`: train a denoiser on the training part of a case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from hsipipe.cases.split import Unit
+from hsipipe.degrade.noise import parse_noise
+from hsipipe.errors import UserError
+from hsipipe.keys import step_key
+from hsipipe.methods import Method
+from hsipipe.settings import settings_from
+from hsipipe.tasks.denoising.case import CaseFile
+from hsipipe.training.settings import TrainingSettings
+
+PATCH_SETTINGS = ("patch", "bands_per_patch")
+
+
+def sort_settings(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Settings of a trained method as those of its network, of its patches and of its training."""
+    of_training = {field.name for field in fields(TrainingSettings)}
+    training = {key: value for key, value in settings.items() if key in of_training}
+    patches = {key: value for key, value in settings.items() if key in PATCH_SETTINGS}
+    network = {key: value for key, value in settings.items() if key not in of_training and key not in PATCH_SETTINGS}
+    return network, patches, training
+
+
+def fit(
+    case: str | Path,
+    scenes: Sequence[str | Path],
+    units: Sequence[Unit],
+    method: Method,
+    settings: dict[str, Any],
+    *,
+    case_settings: dict[str, Any],
+    seed: int,
+    key: str,
+    state: str | Path,
+    output: str | Path,
+    curves: str | Path,
+    device: str = "cpu",
+) -> None:
+    """Train, and write the model file and its loss curves; an interrupted training goes on from its state folder.
+
+    Training noise is drawn anew at every step, on the device; validation uses the fixed noise of the case file.
+
+    Raises:
+        UserError: a case without a training part, or a loss that is not finite.
+    """
+    import torch
+
+    from hsipipe.tasks.denoising.training_data import draw_patches
+    from hsipipe.training.history import draw_history
+    from hsipipe.training.loop import fit as run_training
+    from hsipipe.training.model_file import save_model
+
+    network_settings, patch_settings, training_settings = sort_settings(settings)
+    training = settings_from(TrainingSettings, training_settings, f"settings of {method.name}")
+    train = [unit for unit in units if unit.part == "train"]
+    if not train:
+        raise UserError(
+            f"{method.name!r} is trained, and the case has no training part",
+            file=case,
+            key="split",
+            remedy="split the case, or name a case with `models_from`",
+        )
+    corruption = parse_noise(case_settings["noise"])
+    with CaseFile(case, scenes) as opened:
+        cubes = [torch.from_numpy(opened.truth_of(unit).cube).to(device) for unit in train]
+        held_out = [
+            (torch.from_numpy(opened.noisy(name))[None], torch.from_numpy(opened.truth(name).cube)[None])
+            for name in opened.names("val")
+        ]
+        torch.manual_seed(seed)
+        network = method.load().build(bands=len(opened.band_index), **network_settings)
+
+        def draw_batch(step: int, on: torch.device) -> dict[str, torch.Tensor]:
+            batch = draw_patches(
+                cubes,
+                step=step,
+                seed=(method.base, seed),
+                batch_size=training.batch_size,
+                noise=corruption,
+                **patch_settings,
+            )
+            return {name: value.to(on) for name, value in batch.items()}
+
+        def validate(model: torch.nn.Module) -> dict[str, float]:
+            from hsipipe.training.tiles import apply_tiled
+
+            losses = []
+            for noisy, truth in held_out:
+                where = next(model.parameters()).device
+                losses.append(torch.mean((apply_tiled(model, noisy.to(where)) - truth.to(where)) ** 2).item())
+            return {"loss": sum(losses) / len(losses)}
+
+        result = run_training(
+            network,
+            draw_batch=draw_batch,
+            validate=validate if held_out else None,
+            loss=lambda model, batch: torch.nn.functional.mse_loss(model(batch["input"]), batch["target"]),
+            settings=training,
+            state_dir=Path(state),
+            key=step_key(key, opened.content, settings, seed),
+            seed=seed,
+        )
+        save_model(
+            output,
+            model_state=result.model.state_dict(),
+            architecture=method.name,
+            settings=settings,
+            normaliser={"name": "band-minmax", "scope": "item"},
+            wavelength_nm=opened.wavelength_nm,
+            key=key,
+            history=result.history,
+            bands=len(opened.band_index),
+            training={
+                "seconds_to_train": result.seconds,
+                "steps": result.steps,
+                "best_epoch": result.best_epoch,
+                "stopped_early": result.stopped_early,
+            },
+        )
+    draw_history(result.history, curves)

@@ -1,0 +1,1 @@
+"""Every pixel the mean spectrum."""

@@ -1,0 +1,1 @@
+"""FastHyDe: BM3D in the signal's subspace."""

@@ -1,0 +1,1 @@
+"""FORPDN: first-order spectral roughness penalty in the wavelet domain."""

@@ -1,0 +1,1 @@
+"""HyRes: sparse and low-rank restoration."""

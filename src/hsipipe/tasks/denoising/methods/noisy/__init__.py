@@ -1,0 +1,1 @@
+"""The noisy input, returned as it is."""

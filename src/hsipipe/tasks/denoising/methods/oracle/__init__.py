@@ -1,0 +1,1 @@
+"""Projection on the truth's own subspace: a ceiling, not a rival."""

@@ -1,0 +1,1 @@
+"""OTVCA: orthogonal total variation component analysis."""

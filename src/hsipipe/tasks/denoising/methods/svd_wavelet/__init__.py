@@ -1,0 +1,1 @@
+"""Low rank, then wavelet shrinkage of the components."""

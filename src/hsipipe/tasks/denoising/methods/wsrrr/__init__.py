@@ -1,0 +1,1 @@
+"""WSRRR: wavelet-based sparse reduced-rank regression."""

@@ -1,0 +1,169 @@
+"""Column stripes: offsets that are constant down an image column, found and removed with the help of the other bands.
+
+A scene's spectra lie near a subspace of few dimensions; a stripe's offsets do not. What the mean spectrum of a column
+has outside the subspace (whitened by the noise) tells which columns are striped, and is the larger part of the offset.
+The part inside is confounded with the scene. It is estimated from robust differences between neighbouring columns,
+against two variances learned from the same image: how much unstriped neighbours differ, and how strong the stripes are.
+Weak stripes are therefore hardly touched inside the subspace, and an image without stripes not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hsipipe.tasks.denoising.shared.noise_level import NoiseModel, noise_model
+
+FEWEST_ROWS = 8
+FEWEST_RESIDUAL_BANDS = 8
+
+
+@dataclass
+class Stripes:
+    """What was found.
+
+    Attributes:
+        columns: (W,) bool.
+        power: (W,) mean square offset per band in units of the noise variance; 0 where there is no stripe.
+        outside: (C, W) the offsets' part outside the signal subspace, in the cube's units.
+        centre: (C,) mean spectrum of the unstriped columns.
+    """
+
+    columns: Tensor
+    power: Tensor
+    outside: Tensor
+    centre: Tensor
+
+
+def project_out(spectra: Tensor, axes: Tensor) -> Tensor:
+    """What (C, n) whitened spectra have outside the span of the (C, K) orthonormal axes."""
+    return spectra - axes @ (axes.T @ spectra)
+
+
+def find_stripes(cube: Tensor, noise: NoiseModel, *, contrast: float = 2.0, constancy: float = 0.6) -> Stripes:
+    """Columns whose mean spectrum leaves the subspace by more than noise does, and does so all the way down.
+
+    The statistic of a column is T = H |r|^2 / (C - K), r its whitened mean outside the subspace: 1 for noise. A column
+    is striped when T exceeds `contrast` times the least tenth of columns (at least 1), and when the square of r is
+    at least `constancy` of the mean square over four row quarters, both less their noise: a stripe is constant, an
+    object is not. Images with fewer than 8 rows, or 8 bands beyond the subspace, are taken as free of stripes.
+
+    Args:
+        cube: (C, H, W).
+        noise: levels and axes from `noise_model`.
+    """
+    bands, rows, cols = cube.shape
+    means = cube.mean(1)
+    spare = bands - noise.axes.shape[1]
+    none = Stripes(
+        columns=torch.zeros(cols, dtype=torch.bool, device=cube.device),
+        power=cube.new_zeros(cols),
+        outside=torch.zeros_like(means),
+        centre=means.mean(1),
+    )
+    if rows < FEWEST_ROWS or spare < FEWEST_RESIDUAL_BANDS or cols < 2:
+        return none
+    whitened = means / noise.level[:, None]
+    centre = whitened.median(1, keepdim=True).values
+    for _ in range(3):
+        residual = project_out(whitened - centre, noise.axes)
+        power = residual.square().sum(0) / spare
+        statistic = rows * power
+        floor = statistic.quantile(0.1).clamp_min(1.0)
+        plain = statistic <= contrast * floor
+        if not plain.any():
+            plain = statistic <= statistic.median()
+        centre = whitened[:, plain].mean(1, keepdim=True)
+    quarters = torch.stack([part.mean(1) for part in cube.chunk(4, dim=1)]) / noise.level[:, None] - centre
+    quarters = quarters - noise.axes @ (noise.axes.T @ quarters)
+    steady = quarters.mean(0).square().sum(0) / spare - 1.0 / rows
+    overall = quarters.square().sum(1).mean(0) / spare - len(quarters) / rows
+    striped = ~plain & (steady > constancy * overall)
+    power = torch.where(striped, power - floor / rows, torch.zeros_like(power)).clamp_min(0.0)
+    striped = power > 0
+    trust = power / (power + 1.0 / rows)  # the mean of a faint stripe is partly noise
+    return Stripes(striped, power, residual * trust * noise.level[:, None], centre[:, 0] * noise.level)
+
+
+def robust_location(values: Tensor, *, steps: int = 4, bend: float = 1.5) -> Tensor:
+    """Huber's location along the rows of (..., H, W) -> (..., W), started at the median (Huber 1964)."""
+    location = values.median(-2).values
+    for _ in range(steps):
+        distance = (values - location[..., None, :]).abs()
+        scale = 1.4826 * distance.median(-2, keepdim=True).values.clamp_min(1e-9)
+        weight = (bend * scale / distance.clamp_min(1e-9)).clamp_max(1.0)
+        location = (weight * values).sum(-2) / weight.sum(-2)
+    return location
+
+
+def offsets_inside(images: Tensor, power: Tensor) -> Tensor:
+    """Column offsets of eigenimages: the most probable given neighbouring columns and the strength of the stripes.
+
+    Minimises sum_c s_c^2 / power_c + sum_c (s_c+1 - s_c - d_c)^2 / v, where d_c is the robust difference of columns
+    c + 1 and c, and v its mean square between unstriped neighbours; unstriped columns have s = 0.
+
+    Args:
+        images: (K, H, W) coefficients of whitened spectra; stripes have the same variance in all of them.
+        power: (W,) that variance, 0 where there is no stripe.
+
+    Returns:
+        (K, W).
+    """
+    count, _, cols = images.shape
+    if cols < 2 or not (power > 0).any():
+        return images.new_zeros(count, cols)
+    difference = robust_location(images[:, :, 1:] - images[:, :, :-1]).double()
+    strength = power.double()
+    between = strength[1:] + strength[:-1]
+    plain = between == 0
+    # without a plain pair, what the stripes do not explain
+    spread = difference[:, plain].square() if plain.any() else difference.square() - between
+    variance = spread.mean(1).clamp_min(1e-6)  # (K,)
+    return _solve_chain(difference / variance[:, None], 1.0 / variance, strength).to(images)
+
+
+def _solve_chain(pull: Tensor, stiffness: Tensor, power: Tensor) -> Tensor:
+    """Tridiagonal systems (Thomas's algorithm), one per row of `pull`.
+
+    Row c, times power_c: (1 + 2 q power_c) s_c - q power_c (s_c-1 + s_c+1) = power_c (pull_c-1 - pull_c).
+    """
+    count, cols = len(pull), len(power)
+    edge = pull.new_zeros(count, 1)
+    right = power * (torch.cat([edge, pull], 1) - torch.cat([pull, edge], 1))
+    neighbours = pull.new_full((cols,), 2.0)
+    neighbours[0] = neighbours[-1] = 1.0
+    diagonal = 1.0 + stiffness[:, None] * (neighbours * power)
+    beside = -stiffness[:, None] * power
+    upper, value = torch.empty_like(right), torch.empty_like(right)
+    previous_upper, previous_value = torch.zeros_like(stiffness), torch.zeros_like(stiffness)
+    for c in range(cols):
+        pivot = diagonal[:, c] - beside[:, c] * previous_upper
+        previous_value = (right[:, c] - beside[:, c] * previous_value) / pivot
+        previous_upper = beside[:, c] / pivot
+        upper[:, c], value[:, c] = previous_upper, previous_value
+    for c in range(cols - 2, -1, -1):
+        value[:, c] -= upper[:, c] * value[:, c + 1]
+    return value
+
+
+def destripe(noisy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Remove column stripes from one cube; an image without stripes comes back as it is.
+
+    Args:
+        noisy: (C, H, W).
+
+    Returns:
+        the cube less its offsets (C, H, W); the striped columns (W,) bool; the offsets (C, W), 0 elsewhere.
+    """
+    noise = noise_model(noisy)
+    stripes = find_stripes(noisy, noise)
+    if not stripes.columns.any():
+        return noisy, stripes.columns, torch.zeros_like(stripes.outside)
+    noise = noise_model(noisy, columns=~stripes.columns)
+    stripes = find_stripes(noisy, noise)
+    images = torch.einsum("ck,chw->khw", noise.axes, noisy / noise.level[:, None, None])
+    inside = noise.axes @ offsets_inside(images, stripes.power)
+    offsets = torch.where(stripes.columns, stripes.outside + noise.level[:, None] * inside, 0.0)
+    return noisy - offsets[:, None], stripes.columns, offsets

@@ -1,0 +1,116 @@
+"""Estimates from clipped samples of spectra that lie near a subspace, under column offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hsipipe.tasks.denoising.shared.clipping import below, clipped_moments, score_and_information
+
+CHUNK = 1 << 18  # samples at a time: small enough for the cache, large enough for the vector units
+
+
+@dataclass
+class Samples:
+    """Clipped samples and what is known of their noise: cube (C, H, W); level, lower, upper (C,)."""
+
+    cube: Tensor
+    level: Tensor
+    lower: Tensor
+    upper: Tensor
+
+    def rows(self) -> Iterator[slice]:
+        """Slices of rows that hold about CHUNK samples each."""
+        bands, height, width = self.cube.shape
+        step = max(1, CHUNK // (bands * width))
+        for start in range(0, height, step):
+            yield slice(start, min(start + step, height))
+
+    def linearised(self, mean: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+        """Score and information of some rows at the given means (C, rows, W), in units of the noise level."""
+        level, lower, upper = (value[:, None, None] for value in (self.level, self.lower, self.upper))
+        return score_and_information(self.cube[:, rows], mean, level, lower, upper)
+
+
+def column_offsets(samples: Samples, clean: Tensor, offsets: Tensor, columns: Tensor, *, steps: int) -> Tensor:
+    """Offsets under which clean columns, clipped, have the means that were seen (Newton's method).
+
+    Solves mean over rows of E clip(x + o + s N) = column mean for each band and striped column.
+
+    Args:
+        clean: (C, H, W) estimate of the scene.
+        offsets: (C, W) start.
+        columns: (W,) bool, where there are stripes.
+        steps: Newton steps, each at most one noise level long.
+    """
+    chosen = columns.nonzero()[:, 0]
+    result = offsets.clone()
+    size = max(1, CHUNK // clean[0].numel())
+    for part in torch.arange(len(clean), device=clean.device).split(size):
+        level, lower, upper = (value[part, None, None] for value in (samples.level, samples.lower, samples.upper))
+        scene = clean[part][:, :, chosen]
+        seen = samples.cube[part][:, :, chosen].mean(1)
+        value = offsets[part][:, chosen]
+        for _ in range(steps):
+            mean = scene + value[:, None]
+            expected, _ = clipped_moments(mean, level, lower, upper)
+            inside = below((upper - mean) / level) - below((lower - mean) / level)
+            step = (seen - expected.mean(1)) / inside.mean(1).clamp_min(0.05)
+            value = value + step.clamp(-level[:, 0], level[:, 0])
+        result[part[:, None], chosen] = value
+    return result
+
+
+def completed_moments(samples: Samples, clean: Tensor, offsets: Tensor, centre: Tensor, columns: Tensor) -> Tensor:
+    """Second moments (C, C) of whitened spectra in which clipped samples are replaced by their expectation.
+
+    x + s * score is E[z | y] of the sample before clipping, less the offset: the E-step of the Tobit model.
+
+    Args:
+        columns: (W,) bool, the columns to use.
+    """
+    moments = clean.new_zeros(len(clean), len(clean), dtype=torch.float64)
+    for rows in samples.rows():
+        score, _ = samples.linearised(clean[:, rows] + offsets[:, None], rows)
+        whitened = (clean[:, rows] - centre[:, None, None]) / samples.level[:, None, None] + score
+        flat = whitened[:, :, columns].flatten(1)
+        moments += (flat @ flat.T).double()
+    return moments
+
+
+def weighted_coefficients(
+    samples: Samples, clean: Tensor, offsets: Tensor, centre: Tensor, axes: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Subspace coefficients of every pixel by one step of Fisher scoring, and their variances.
+
+    With whitened axes V, score g and information I at the current estimate, the working response is
+    z = (x - centre) / s + g / I, and the coefficients are (V'IV)^-1 V'I z, of covariance (V'IV)^-1.
+
+    Args:
+        clean: (C, H, W) current estimate; offsets: (C, W); centre: (C,); axes: (C, K).
+
+    Returns:
+        coefficients and variances, each (K, H, W).
+    """
+    _, height, width = clean.shape
+    rank = axes.shape[1]
+    upper = torch.triu_indices(rank, rank, device=clean.device)
+    products = (axes[:, upper[0]] * axes[:, upper[1]]).T.contiguous()
+    normal = clean.new_empty(upper.shape[1], height, width)
+    right = clean.new_empty(rank, height, width)
+    for rows in samples.rows():
+        score, information = samples.linearised(clean[:, rows] + offsets[:, None], rows)
+        whitened = (clean[:, rows] - centre[:, None, None]) / samples.level[:, None, None]
+        response = whitened.mul_(information).add_(score)
+        normal[:, rows] = (products @ information.flatten(1)).view(-1, *score.shape[1:])
+        right[:, rows] = (axes.T @ response.flatten(1)).view(-1, *score.shape[1:])
+    matrix = clean.new_empty(height * width, rank, rank)
+    matrix[:, upper[0], upper[1]] = matrix[:, upper[1], upper[0]] = normal.flatten(1).T
+    matrix.diagonal(dim1=1, dim2=2).add_(1e-3)  # a pixel of which nothing was seen is drawn to the centre
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+    coefficients = (inverse @ right.flatten(1).T[..., None])[..., 0]
+    variances = inverse.diagonal(dim1=1, dim2=2)
+    return coefficients.T.reshape(rank, height, width), variances.T.reshape(rank, height, width)

@@ -1,0 +1,236 @@
+"""The training loop as a Lightning module. Importing this module imports Lightning (about ten seconds)."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import time
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from torch import Tensor, nn
+
+from hsipipe.errors import UserError, unknown
+from hsipipe.randomness import seed_for
+from hsipipe.training.loop import Recipe
+from hsipipe.training.state import LAST, Progress, StateFolder, weights_of
+
+# On a GPU, looking at a loss waits for all work queued before it; so losses are looked at in groups.
+LOOK_EVERY = 25
+
+log = logging.getLogger(__name__)
+
+
+class TrainingLoop(lightning.LightningModule):
+    """Steps, epochs, validation, checkpoints and early stopping; all that must survive a kill is in `state`."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        folder: StateFolder,
+        state: Progress,
+        device: torch.device,
+    ) -> None:
+        super().__init__()
+        # Manual optimisation: one Lightning batch is one step with all its accumulated batches, so that the end of
+        # every Lightning batch is a point to save at and no gradient has to be saved.
+        self.automatic_optimization = False
+        self.recipe, self.model, self.folder, self.state = recipe, model, folder, state
+        self.network = torch.compile(model) if recipe.settings.compile else model
+        self._optimizer = optimizer
+        self._device_used = device
+        self._unseen: list[tuple[int, Tensor]] = []
+        self._saved_at = self._clock = time.monotonic()
+        if state.loss_count and self.epoch_is_complete:
+            self.end_epoch()  # the attempt before was killed during validation
+
+    @property
+    def epoch_is_complete(self) -> bool:
+        """Whether the running epoch has had all its steps."""
+        return self.state.step % self.recipe.settings.steps_per_epoch == 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.state.stopped or self.state.step >= self.recipe.settings.total_steps
+
+    def train_dataloader(self) -> range:
+        """The numbers of the steps left in this epoch; the batches themselves are drawn on the device."""
+        per_epoch = self.recipe.settings.steps_per_epoch
+        return range(self.state.step, (self.state.step // per_epoch + 1) * per_epoch)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimiser, as it was made or restored."""
+        return self._optimizer
+
+    def training_step(self, step: int) -> None:
+        """One update of the weights."""
+        settings, seed = self.recipe.settings, self.recipe.seed
+        optimizer: Any = self.optimizers()
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate_at(step)
+        optimizer.zero_grad()
+        for number in range(step * settings.accumulate, (step + 1) * settings.accumulate):
+            torch.manual_seed(seed_for(seed, "batch", number))
+            with torch.autocast(self._device_used.type, enabled=False):  # data are made in full precision
+                batch = self.recipe.draw_batch(number, self._device_used)
+            value = self.recipe.loss(self.network, batch)
+            self.manual_backward(value / settings.accumulate)
+            self._unseen.append((step, value.detach()))
+        if settings.gradient_clip is not None:
+            self.clip_gradients(optimizer, settings.gradient_clip, gradient_clip_algorithm="norm")
+        optimizer.step()
+        if self.trainer.progress_bar_callback is not None:
+            self.log("loss", value.detach(), prog_bar=True, on_epoch=False, batch_size=1)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Count the step, look at the losses, save when it is time or when the process was told to end."""
+        self.state.step += 1
+        terminated = self.trainer.received_sigterm
+        due = time.monotonic() - self._saved_at >= self.recipe.settings.checkpoint_every_s
+        if due or terminated or self._device_used.type == "cpu" or len(self._unseen) >= LOOK_EVERY:
+            self._look_at_losses()
+        if due or terminated:
+            self.save()
+        if terminated:
+            log.info("terminated at step %d; the state is saved", self.state.step)
+            raise SystemExit(143)
+
+    def on_train_epoch_end(self) -> None:
+        """Validate, save, and stop if nothing improved for long enough."""
+        self.end_epoch()
+        self.trainer.should_stop = self.state.stopped
+
+    def end_epoch(self) -> None:
+        """Validate and append a row to the history."""
+        state, settings = self.state, self.recipe.settings
+        self._look_at_losses()
+        train_loss = state.loss_sum / state.loss_count
+        metrics = self._validate()
+        choices = {**metrics, "train_loss": train_loss}
+        if self.recipe.validate is None:
+            choices["loss"] = train_loss
+        if self.recipe.monitor not in choices:
+            raise unknown("metric to monitor", self.recipe.monitor, choices)
+        value = choices[self.recipe.monitor]
+        self._count_time()
+        state.history.append(
+            {
+                "epoch": state.step // settings.steps_per_epoch,
+                "step": state.step,
+                "learning_rate": settings.learning_rate_at(state.step - 1),
+                "train_loss": train_loss,
+                **metrics,
+                "seconds": round(state.epoch_seconds, 3),
+            }
+        )
+        if self._is_better(value):
+            state.best_value, state.best_step, state.waited = value, state.step, 0
+            state.best_weights = weights_of(self.model)
+        else:
+            state.waited += 1
+        state.stopped = settings.patience is not None and state.waited >= settings.patience
+        state.loss_sum, state.loss_count, state.epoch_seconds = 0.0, 0, 0.0
+        self.save()
+        shown = ", ".join(f"{name} {number:.5g}" for name, number in state.history[-1].items() if name != "epoch")
+        log.info("epoch %d of %d: %s", state.history[-1]["epoch"], settings.epochs, shown)
+
+    def _validate(self) -> dict[str, float]:
+        if self.recipe.validate is None:
+            return {}
+        # A part that its method keeps in evaluation mode (a frozen encoder) must be in that mode again afterwards.
+        modes = [(module, module.training) for module in self.model.modules()]
+        self.model.eval()
+        torch.manual_seed(seed_for(self.recipe.seed, "validation", self.state.step))
+        with torch.no_grad():
+            metrics = {name: float(value) for name, value in self.recipe.validate(self.model).items()}
+        for module, mode in modes:
+            module.training = mode
+        return metrics
+
+    def _is_better(self, value: float) -> bool:
+        if not math.isfinite(value):
+            return False
+        best = self.state.best_value
+        if best is None:
+            return True
+        gain = best - value if self.recipe.mode == "min" else value - best
+        return gain > self.recipe.settings.min_delta
+
+    def _look_at_losses(self) -> None:
+        """Add the losses not yet looked at to the epoch's sum, in their order; refuse what is not a number."""
+        if not self._unseen:
+            return
+        values = torch.stack([value.float() for _, value in self._unseen]).tolist()
+        for (step, _), value in zip(self._unseen, values, strict=True):
+            if not math.isfinite(value):
+                raise self._diverged(f"the loss became {value}", step)
+            self.state.loss_sum += value
+            self.state.loss_count += 1
+        self._unseen.clear()
+
+    def _diverged(self, what: str, step: int) -> UserError:
+        settings = self.recipe.settings
+        path = self.folder.folder / LAST
+        kept = f"the last checkpoint with finite weights is {path}; " if path.exists() else ""
+        return UserError(
+            f"{what} at step {step} (epoch {step // settings.steps_per_epoch + 1}), "
+            f"learning rate {settings.learning_rate_at(step):g}",
+            key="learning_rate",
+            remedy=f"{kept}lower learning_rate, set gradient_clip, or precision: float32",
+        )
+
+    def _count_time(self) -> None:
+        now = time.monotonic()
+        self.state.epoch_seconds += now - self._clock
+        self._clock = now
+
+    def save(self) -> None:
+        """Save the state, unless its weights are no longer finite (a loss can be finite and its gradient not)."""
+        finite = [torch.isfinite(value).all() for value in self.model.parameters()]
+        if not torch.stack(finite).all():
+            raise self._diverged("the weights stopped being finite", self.state.step - 1)
+        self._count_time()
+        self.folder.save(self.model, self._optimizer, self.state)
+        self._saved_at = time.monotonic()
+
+
+def run(loop: TrainingLoop, *, progress: bool, device: torch.device) -> None:
+    """Run the epochs that are left."""
+    settings = loop.recipe.settings
+    # Its messages praise other products and tell what hsipipe.device has told already.
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    trainer = lightning.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        precision=_precision(settings.precision, device),
+        max_epochs=settings.epochs - loop.state.step // settings.steps_per_epoch,
+        reload_dataloaders_every_n_epochs=1,
+        # Inside SLURM Lightning would otherwise take over: check the number of tasks, requeue the job itself.
+        plugins=[LightningEnvironment()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=progress and sys.stderr.isatty(),
+        default_root_dir=loop.folder.folder,
+    )
+    try:
+        trainer.fit(loop)
+    except SystemExit:
+        # Lightning's own exit after SIGTERM has status 0, which would pass for success.
+        if trainer.received_sigterm:
+            raise SystemExit(143) from None
+        raise
+
+
+def _precision(name: str, device: torch.device) -> Any:
+    if name == "auto":
+        able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        name = "bfloat16" if able else "float32"
+    return {"float32": "32-true", "bfloat16": "bf16-mixed"}[name]

@@ -1,0 +1,168 @@
+"""`fit`: the one training loop, for all trained methods of all tasks."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hsipipe import device as devices
+from hsipipe.errors import UserError
+from hsipipe.settings import as_plain
+from hsipipe.training.history import Row
+from hsipipe.training.settings import TrainingSettings
+from hsipipe.training.state import Progress, StateFolder
+
+Batch = dict[str, Tensor]
+DrawBatch = Callable[[int, torch.device], Batch]
+Validate = Callable[[nn.Module], dict[str, float]]
+Loss = Callable[[nn.Module, Batch], Tensor]
+
+# Settings that do not change which weights come out.
+NEUTRAL = ("checkpoint_every_s",)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train, as `fit` was given it."""
+
+    draw_batch: DrawBatch
+    validate: Validate | None
+    loss: Loss
+    settings: TrainingSettings
+    seed: int
+    monitor: str
+    mode: Literal["min", "max"]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a training went.
+
+    Attributes:
+        model: the module given to `fit`, with the weights of the best epoch, in evaluation mode.
+        history: one row per epoch: epoch (from 1), step, learning_rate, train_loss, validation metrics, seconds.
+        best_value: best value of the monitored metric, or None if it never was a number.
+        best_epoch: the epoch that it belongs to.
+        steps: updates done.
+        seconds: wall seconds of all epochs, over all attempts.
+        stopped_early: whether `patience` ended it.
+        resumed_from: the step that this call continued from (0: from the start; `steps`: it had ended before).
+    """
+
+    model: nn.Module
+    history: list[Row]
+    best_value: float | None
+    best_epoch: int
+    steps: int
+    seconds: float
+    stopped_early: bool
+    resumed_from: int
+
+
+def fit(
+    model: nn.Module,
+    *,
+    draw_batch: DrawBatch,
+    validate: Validate | None,
+    loss: Loss,
+    settings: TrainingSettings,
+    state_dir: str | Path,
+    key: str,
+    seed: int,
+    monitor: str = "loss",
+    mode: Literal["min", "max"] = "min",
+    progress: bool = True,
+) -> TrainingResult:
+    """Train a model; continue where a killed attempt left off; return at once if this training ended before.
+
+    On the CPU a resumed training ends with the same weights, bit by bit, as an undisturbed one, provided that the
+    model comes with the same initial weights (seed torch before building it), that `draw_batch` is a function of its
+    arguments, and that the number of threads is the same. Torch's global generators are seeded for each batch from
+    (seed, number of the batch), so that dropout repeats as well; after `fit` they are as they were.
+
+    Args:
+        model: any module; parameters with `requires_grad=False` stay as they are. Trained on the claimed device.
+        draw_batch: (number of the batch from 0, device) to a dictionary of tensors on that device. Step k takes batches
+            k * accumulate to (k + 1) * accumulate - 1.
+        validate: called after each epoch without gradients, with the model in evaluation mode; returns metrics by name.
+        loss: (model, batch) to a scalar; under autocast where the precision asks for it.
+        settings: see there.
+        state_dir: folder for the state of this training alone.
+        key: a hash of everything that the result depends on; another key, seed or setting there means to start anew.
+        monitor: the metric that decides on the best epoch and on early stopping: one of `validate`'s, or `train_loss`;
+            without `validate`, `loss` is the training loss.
+        mode: whether a lower or a higher monitored value is better.
+        progress: whether to show a bar per epoch on a terminal; each epoch is logged anyway.
+
+    Raises:
+        UserError: the loss or the weights stopped being finite (naming step and learning rate; the last checkpoint, with
+            finite weights, stays), or `monitor` is not among the metrics.
+        SystemExit: with 143, after SIGTERM; the state is saved first.
+    """
+    identity = {
+        "key": key,
+        "seed": seed,
+        "settings": {name: value for name, value in as_plain(settings).items() if name not in NEUTRAL},
+        "monitor": [monitor, mode],
+    }
+    folder = StateFolder(Path(state_dir), identity)
+    ended = folder.finished(model)
+    if ended is not None:
+        log.info("this training ended before, at step %d; its weights are taken", ended.step)
+        return _result(model.eval(), ended, resumed_from=ended.step)
+
+    target = torch.device(devices.current().torch_name)
+    model.to(target)
+    optimizer = _make_optimizer(model, settings)
+    state = folder.load(model, optimizer)
+    resumed_from = state.step
+    if resumed_from:
+        log.info("continuing at step %d of %d", resumed_from, settings.total_steps)
+
+    # Importing Lightning takes about ten seconds: only a training that has steps to do pays for it.
+    from hsipipe.training import lightning_loop
+
+    recipe = Recipe(draw_batch, validate, loss, settings, seed, monitor, mode)
+    model.train()
+    with torch.random.fork_rng(devices=[0] if target.type == "cuda" else []), warnings.catch_warnings():
+        # Lightning advises loader workers and validation loaders, of which there are none by design.
+        warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*")
+        loop = lightning_loop.TrainingLoop(recipe, model, optimizer, folder, state, target)
+        if not loop.is_done:
+            lightning_loop.run(loop, progress=progress, device=target)
+    if state.best_weights is not None:
+        model.load_state_dict(state.best_weights)
+    folder.finish(model, state)
+    return _result(model.eval(), state, resumed_from=resumed_from)
+
+
+def _result(model: nn.Module, state: Progress, *, resumed_from: int) -> TrainingResult:
+    steps_per_epoch = state.history[0]["step"] if state.history else 1
+    return TrainingResult(
+        model=model,
+        history=state.history,
+        best_value=state.best_value,
+        best_epoch=int(state.best_step // steps_per_epoch),
+        steps=state.step,
+        seconds=math.fsum(row["seconds"] for row in state.history),
+        stopped_early=state.stopped,
+        resumed_from=resumed_from,
+    )
+
+
+def _make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trained:
+        raise UserError("the model has no parameters to train", remedy="use it without training")
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
+    return kind(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)

@@ -1,0 +1,91 @@
+"""How long, how fast and how carefully a model is trained: the settings that all trained methods share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hsipipe.errors import UserError
+from hsipipe.settings import check
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Settings of `hsipipe.training.loop.fit`; see each field's meaning.
+
+    A step is one update of the weights. It sees `batch_size * accumulate` samples.
+    """
+
+    epochs: int = field(default=50, metadata={"meaning": "epochs at most; validation follows each", "minimum": 1})
+    steps_per_epoch: int = field(default=250, metadata={"meaning": "updates of the weights per epoch", "minimum": 1})
+    batch_size: int = field(default=16, metadata={"meaning": "samples drawn at once", "minimum": 1})
+    accumulate: int = field(
+        default=1,
+        metadata={"meaning": "batches whose gradients are averaged into one step (less memory)", "minimum": 1},
+    )
+    learning_rate: float = field(default=1e-3, metadata={"meaning": "learning rate after the warm-up", "above": 0})
+    weight_decay: float = field(default=0.0, metadata={"meaning": "weight decay of the optimiser", "minimum": 0})
+    optimizer: Literal["adam", "adamw"] = field(
+        default="adam", metadata={"meaning": "adam (decay as an L2 penalty) or adamw (decoupled decay)"}
+    )
+    schedule: Literal["constant", "cosine", "steps"] = field(
+        default="constant",
+        metadata={
+            "meaning": "constant, half a cosine down to 0, or steps: falling at the epochs of `step_epochs`"
+        },
+    )
+    step_epochs: tuple[int, ...] = field(
+        default=(), metadata={"meaning": "epochs after which schedule `steps` lowers the rate", "minimum": 1}
+    )
+    step_factor: float = field(
+        default=0.1, metadata={"meaning": "what schedule `steps` multiplies the rate by", "above": 0, "maximum": 1}
+    )
+    warmup_steps: int = field(default=0, metadata={"meaning": "steps over which the rate rises linearly", "minimum": 0})
+    gradient_clip: float | None = field(
+        default=None, metadata={"meaning": "largest norm of the gradient of all weights; null: no clipping", "above": 0}
+    )
+    patience: int | None = field(
+        default=None,
+        metadata={"meaning": "epochs without improvement before stopping; null: never", "minimum": 1},
+    )
+    min_delta: float = field(
+        default=0.0,
+        metadata={"meaning": "smallest change that counts as improvement", "minimum": 0},
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = field(
+        default="auto", metadata={"meaning": "auto: bfloat16 autocast on a GPU that has it, float32 elsewhere"}
+    )
+    checkpoint_every_s: float = field(
+        default=120.0, metadata={"meaning": "seconds between checkpoints within an epoch", "minimum": 0}
+    )
+    compile: bool = field(default=False, metadata={"meaning": "compile the model with torch.compile"})
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.schedule == "steps" and not self.step_epochs:
+            raise UserError("schedule `steps` needs epochs", key="step_epochs", remedy="e.g. step_epochs: [40, 45]")
+        if self.schedule != "steps" and self.step_epochs:
+            raise UserError(
+                f"has no effect with schedule {self.schedule!r}", key="step_epochs", remedy="set schedule: steps"
+            )
+        if list(self.step_epochs) != sorted(set(self.step_epochs)):
+            raise UserError("must rise", key="step_epochs", found=list(self.step_epochs))
+
+    @property
+    def total_steps(self) -> int:
+        """Updates of the weights if no early stopping intervenes."""
+        return self.epochs * self.steps_per_epoch
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of step `step` (from 0): a pure function, so that resuming needs no scheduler state."""
+        factor = 1.0
+        if self.schedule == "cosine":
+            beyond = max(0, step - self.warmup_steps)
+            length = max(1, self.total_steps - self.warmup_steps)
+            factor = 0.5 * (1 + math.cos(math.pi * min(1.0, beyond / length)))
+        elif self.schedule == "steps":
+            factor = self.step_factor ** sum(step >= epoch * self.steps_per_epoch for epoch in self.step_epochs)
+        if step < self.warmup_steps:
+            factor *= (step + 1) / self.warmup_steps
+        return self.learning_rate * factor

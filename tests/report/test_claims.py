@@ -1,0 +1,66 @@
+import pandas as pd
+import pytest
+
+from hsipipe.report.claims import check_claims, judge
+from hsipipe.report.scores import mean_scores
+
+
+def tidy(**means):
+    rows = [
+        ("denoising", "c", "s", f"i{item}", variant, 0, "mpsnr", value + item - 0.5, "dB")
+        for variant, value in means.items()
+        for item in (0, 1)
+    ]
+    return pd.DataFrame(
+        rows, columns=["task", "case", "scene", "item", "variant", "seed", "metric", "value", "unit"]
+    )
+
+
+def claim(**over):
+    base = {"claim": "a beats b", "task": "denoising", "case": "c", "metric": "mpsnr", "better": "a", "than": ["b"]}
+    return {**base, "margin": 0.0, "needs": None, **over}
+
+
+@pytest.mark.parametrize(
+    ("over", "verdict"),
+    [
+        ({}, "reproduced"),
+        ({"margin": 3}, "not reproduced"),
+        ({"better": "b", "than": ["a"]}, "not reproduced"),
+        ({"better": "b", "than": ["a"], "margin": -3}, "reproduced"),
+        ({"than": ["b", "missing"]}, "not tested"),
+        ({"better": "missing"}, "not tested"),
+        ({"better": None}, "not tested"),
+        ({"needs": "paper"}, "not tested (demo data)"),
+    ],
+)
+def test_verdicts(over, verdict):
+    assert judge(claim(**over), mean_scores(tidy(a=30.0, b=28.0)), size="demo")[0] == verdict
+
+
+def test_lower_is_better_for_angles():
+    frame = tidy(a=3.0, b=9.0).assign(metric="sam")
+    assert judge(claim(metric="sam"), mean_scores(frame), size="demo")[0] == "reproduced"
+
+
+def test_evidence_tells_the_numbers():
+    evidence = judge(claim(), mean_scores(tidy(a=30.0, b=28.0)), size="demo")[1]
+    assert "30.00" in evidence
+    assert "28.00" in evidence
+
+
+def test_files(tmp_path):
+    tidy(a=30.0, b=28.0).to_csv(tmp_path / "scores.csv", index=False)
+    check_claims(
+        tmp_path / "scores.csv",
+        [claim()],
+        paper="p",
+        size="demo",
+        csv=tmp_path / "c.csv",
+        markdown=tmp_path / "c.md",
+        html=tmp_path / "c.html",
+    )
+    frame = pd.read_csv(tmp_path / "c.csv")
+    assert list(frame.columns) == ["paper", "task", "claim", "verdict", "evidence"]
+    assert frame.verdict[0] == "reproduced"
+    assert 'class="reproduced"' in (tmp_path / "c.html").read_text()

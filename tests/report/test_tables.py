@@ -1,0 +1,80 @@
+import json
+
+import pandas as pd
+import pytest
+
+from hsipipe.report.tables import write_cost_table, write_table
+
+ROWS = [
+    # variant, seed, item, value
+    ("noisy", 0, "i", 10.0),
+    ("net", 0, "i", 20.0),
+    ("net", 1, "i", 22.0),
+    ("ceiling", 0, "i", 40.0),
+]
+
+
+@pytest.fixture
+def table(tmp_path):
+    frame = pd.DataFrame(
+        [("denoising", "c", "s", item, variant, seed, "mpsnr", value, "dB") for variant, seed, item, value in ROWS],
+        columns=["task", "case", "scene", "item", "variant", "seed", "metric", "value", "unit"],
+    )
+    frame.to_csv(tmp_path / "scores.csv", index=False)
+    settings = {
+        "title": "T",
+        "task": "denoising",
+        "cases": ["c"],
+        "metrics": ["mpsnr"],
+        "note": "",
+        "published": {"source": "Table 1", "columns": {"paper": {"net": 25.5}}},
+        "rows": {
+            "noisy": {"title": "", "kind": "direct"},
+            "net": {"title": "", "kind": "trained"},
+            "ceiling": {"title": "", "kind": "oracle"},
+            "absent": {"title": "", "kind": "direct"},
+        },
+        "simulated": {"c": True},
+    }
+    paths = {name: tmp_path / f"t.{name}" for name in ("csv", "markdown", "tex", "html")}
+    write_table(tmp_path / "scores.csv", settings, **paths)
+    return paths
+
+
+def test_markdown_shows_spread_best_published_and_simulated(table):
+    text = table["markdown"].read_text()
+    assert "| net | trained | **21.00 ± 1.41** | 25.5 |" in text
+    assert "| noisy | direct | 10.00 | – |" in text
+    assert "| ceiling | oracle | 40.00 | – |" in text
+    assert "| absent | direct | – | – |" in text
+    assert "simulated" in text
+    assert "Table 1" in text
+
+
+def test_csv_holds_the_numbers(table):
+    frame = pd.read_csv(table["csv"]).set_index("variant")
+    assert frame.loc["net", "mean"] == 21
+    assert frame.loc["net", "seeds"] == 2
+    assert frame.loc["net", "published: paper"] == 25.5
+
+
+def test_latex_escapes(table):
+    text = table["tex"].read_text()
+    assert r"\textbf{21.00 $\pm$ 1.41}" in text
+    assert "±" not in text
+    assert text.count(r"\\") == 5
+
+
+def test_html_is_whole(table):
+    text = table["html"].read_text()
+    assert text.startswith("<!doctype html>")
+    assert "<td class=best>21.00 ± 1.41</td>" in text
+
+
+def test_costs(tmp_path):
+    path = tmp_path / "results" / "denoising" / "c" / "net" / "seed3" / "run.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"seconds_per_item": 1.5, "device": "cpu"}))
+    write_cost_table([path], tmp_path / "cost.csv")
+    row = pd.read_csv(tmp_path / "cost.csv").iloc[0]
+    assert (row["case"], row["variant"], row["seed"], row["seconds_per_item"]) == ("c", "net", 3, 1.5)

@@ -1,0 +1,160 @@
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hsipipe import device
+from hsipipe.errors import UserError
+
+# Claims, tells what it holds and when, holds it for a while, tells when it ends.
+HOLDER = """
+import json, sys, time
+from hsipipe.device import claim
+held = claim(int(sys.argv[1]), timeout_s=60)
+start = time.monotonic()
+print(json.dumps([held.kind, list(held.ids)]), flush=True)
+time.sleep(float(sys.argv[2]))
+print(json.dumps([start, time.monotonic()]), flush=True)
+assert "torch" not in sys.modules
+"""
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch, tmp_path):
+    """No device held, a lock folder of the test's own, none of the machine's devices."""
+    for name in ("SLURM_JOB_ID", device.VISIBLE, device.FAKE_GPUS, "CUDA_DEVICE_ORDER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(device.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(device, "_held", None)
+    monkeypatch.setattr(device, "_current", None)
+    files: list = []
+    monkeypatch.setattr(device, "_lock_files", files)
+    monkeypatch.setenv(device.VISIBLE, "")  # so that monkeypatch takes away what `claim` writes there
+    monkeypatch.delenv(device.VISIBLE)
+    yield
+    for file in files:
+        file.close()
+
+
+def hold(count, seconds, fakes=2):
+    environment = {**os.environ, device.FAKE_GPUS: str(fakes)}
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(count), str(seconds)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def test_processes_never_share_a_device():
+    workers = [hold(1, 0.4) for _ in range(5)] + [hold(2, 0.4)]
+    spans = []
+    for worker in workers:
+        first, second = worker.communicate(timeout=90)[0].splitlines()
+        assert worker.returncode == 0
+        kind, ids = json.loads(first)
+        assert kind == "fake"
+        spans += [(identifier, *json.loads(second)) for identifier in ids]
+    assert len(spans) == 7
+    assert {identifier for identifier, _, _ in spans} == {"0", "1"}
+    for identifier in ("0", "1"):
+        own = sorted(span[1:] for span in spans if span[0] == identifier)
+        for (_, end), (start, _) in itertools.pairwise(own):
+            assert start >= end
+
+
+def test_a_killed_process_frees_its_device(monkeypatch):
+    monkeypatch.setenv(device.FAKE_GPUS, "1")
+    holder = hold(1, 60, fakes=1)
+    assert json.loads(holder.stdout.readline()) == ["fake", ["0"]]
+    with pytest.raises(UserError, match="did not become free"):
+        device.claim(1, timeout_s=0.2)
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    holder.stdout.close()
+    assert device.claim(1, timeout_s=10).ids == ("0",)
+    assert os.environ[device.VISIBLE] == "0"
+
+
+def test_all_or_none(monkeypatch):
+    monkeypatch.setenv(device.FAKE_GPUS, "2")
+    holder = hold(1, 60)
+    holder.stdout.readline()
+    try:
+        with pytest.raises(UserError, match="2 of 2 GPUs did not become free"):
+            device.claim(2, timeout_s=0.2)
+        other = hold(1, 0)  # the one that is left was not kept
+        assert json.loads(other.communicate(timeout=60)[0].splitlines()[0]) == ["fake", ["1"]]
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_cpu_modes(monkeypatch, caplog):
+    assert device.claim(0).kind == "cpu"
+    assert device.current().kind == "cpu"
+    for hidden in ("", "-1", "NoDevFiles"):
+        monkeypatch.setenv(device.VISIBLE, hidden)
+        caplog.clear()
+        claimed = device.claim(1)
+        assert (claimed.kind, claimed.ids, claimed.torch_name) == ("cpu", (), "cpu")
+        assert "no GPU on this machine" in caplog.text
+
+
+def test_errors(monkeypatch):
+    with pytest.raises(UserError, match="negative"):
+        device.claim(-1)
+    monkeypatch.setenv(device.VISIBLE, "0,1")
+    with pytest.raises(UserError, match="3 GPUs asked for, but there are 2"):
+        device.claim(3)
+    monkeypatch.setenv(device.FAKE_GPUS, "two")
+    with pytest.raises(UserError, match=device.FAKE_GPUS):
+        device.claim(1)
+    with pytest.raises(UserError, match="threads"):
+        device.set_threads(0)
+
+
+def test_slurm_devices_are_locked_within_their_job(monkeypatch, tmp_path):
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv(device.VISIBLE, "0,1")
+    claimed = device.claim(1)
+    assert (claimed.kind, claimed.ids) == ("cuda", ("0",))
+    assert "SLURM job 77" in claimed.note
+    locks = [path.name for path in Path(tmp_path).glob("hsipipe-*/*.lock")]
+    assert locks == ["slurm77-gpu0.lock"]
+    assert device.claim(1) is claimed
+    with pytest.raises(UserError, match="already holds 1"):
+        device.claim(2)
+
+
+def test_nvidia_smi_listing(monkeypatch, tmp_path):
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text(
+        "#!/bin/sh\n"
+        "echo 'GPU 0: NVIDIA A100 (UUID: GPU-aaaa)'\n"
+        "echo '  MIG 3g.20gb Device  0: (UUID: MIG-bbbb)'\n"
+        "echo '  MIG 3g.20gb Device  1: (UUID: MIG-cccc)'\n"
+        "echo 'GPU 1: NVIDIA A100 (UUID: GPU-dddd)'\n"
+    )
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert device._list_devices() == (["MIG-bbbb", "MIG-cccc", "1"], "nvidia-smi -L")
+    assert device.claim(3).ids == ("MIG-bbbb", "MIG-cccc", "1")
+
+
+def test_failing_nvidia_smi_means_no_device(monkeypatch, tmp_path):
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\necho 'no driver' >&2\nexit 9\n")
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    claimed = device.claim(1)
+    assert claimed.kind == "cpu"
+    assert "no driver" in claimed.note
+
+
+def test_import_is_light():
+    code = "import sys, hsipipe.device; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,222 @@
+# What the rules ask of the config. Everything here is read from the checked paper; nothing imports torch.
+import dataclasses
+import sys
+
+from hsipipe.config import Run, check_definitions, load_papers, load_paper
+from hsipipe.errors import UserError
+from hsipipe.keys import code_key, step_key
+from hsipipe.scenes.catalogue import read_catalogue
+
+CATALOGUE = "config/scenes.tsv"
+
+try:
+    paper = load_paper(config, file=next(iter(workflow.configfiles), None))
+    check_definitions([(paper.name, paper), *load_papers("config", but=paper.name)])
+    catalogue = read_catalogue(CATALOGUE)
+    for scene_name in paper.scene_names():
+        paper.check_scene(scene_name, catalogue)
+except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+wildcard_constraints:
+    task="|".join(paper.cases) or "none",
+    scene=r"[A-Za-z0-9][A-Za-z0-9_.+-]*",
+    case=r"[A-Za-z0-9][A-Za-z0-9_.+-]*",
+    variant=r"[A-Za-z0-9][A-Za-z0-9_.+-]*",
+    seed=r"\d+",
+
+
+def alternatives(names):
+    """A wildcard constraint that allows these names only."""
+    return "|".join(re.escape(name) for name in names) or "none"
+
+
+def get_case(wildcards):
+    return paper.case(wildcards.task, wildcards.case)
+
+
+def get_case_settings(wildcards):
+    return dataclasses.asdict(get_case(wildcards))
+
+
+def get_case_scenes(wildcards):
+    return [f"results/scenes/{scene}.h5" for scene in get_case(wildcards).scenes]
+
+
+def get_variant(wildcards):
+    return paper.variant(wildcards.task, wildcards.variant)
+
+
+def get_method_name(wildcards):
+    return get_variant(wildcards).method.name
+
+
+def get_method_settings(wildcards):
+    return get_variant(wildcards).settings
+
+
+def get_resource(step, name, default):
+    """A function that reads what a method says it needs for a step (train, run)."""
+
+    def get(wildcards):
+        return get_variant(wildcards).method.resources.get(step, {}).get(name, default)
+
+    return get
+
+
+def get_step_key(step):
+    """A function that hashes the code of a task's step."""
+
+    def get(wildcards):
+        return code_key(f"hsipipe.tasks.{wildcards.task}.{step}")
+
+    return get
+
+
+def get_method_key(step):
+    """A function that hashes the code of a task's step and of the method that it runs."""
+
+    def get(wildcards):
+        method = get_variant(wildcards).method
+        return code_key(f"hsipipe.tasks.{wildcards.task}.{step}", *method.modules)
+
+    return get
+
+
+def get_model(wildcards):
+    """The trained model of a run: its own case's, or that of the case named in `models_from`; nothing if untrained."""
+    if not get_variant(wildcards).method.is_fitted:
+        return []
+    case = get_case(wildcards).models_from or wildcards.case
+    return f"results/{wildcards.task}/{case}/{wildcards.variant}/seed{wildcards.seed}/model.pt"
+
+
+def run_paths(name, runs):
+    """The file `name` of each run."""
+    return [
+        f"results/{run.task}/{run.case}/{run.variant}/seed{run.seed}/{name}"
+        for run in runs
+    ]
+
+
+def get_mirror():
+    """The local folder that serves downloads, from `--config mirror=DIR` or HSIPIPE_MIRROR."""
+    return config.get("mirror", "")
+
+
+def get_all_scenes():
+    return [f"results/scenes/{scene}.h5" for scene in paper.scene_names()]
+
+
+def get_all_models():
+    fitted = [run for run in paper.runs() if get_model(run)]
+    return sorted({get_model(run) for run in fitted})
+
+
+def get_paper_targets():
+    folder = f"results/papers/{paper.name}"
+    cases = [(task, case) for task, by_name in paper.cases.items() for case in by_name]
+    return [
+        *[f"{folder}/tables/{table}.md" for table in paper.tables],
+        *[f"{folder}/figures/{figure}.png" for figure in paper.figures],
+        *[f"results/{task}/{case}/bands.png" for task, case in cases],
+        *([f"{folder}/claims.csv"] if paper.claims else []),
+        f"{folder}/scores.csv",
+    ]
+
+
+def get_scene_files(wildcards):
+    """What a scene is read from: the user's own files, or the manifest of a download."""
+    own = paper.scenes.get(wildcards.scene)
+    return own.files if own else f"downloads/{wildcards.scene}.json"
+
+
+def get_scene_settings(wildcards):
+    """How the user's own files are read; nothing for a scene of the catalogue."""
+    own = paper.scenes.get(wildcards.scene)
+    return dataclasses.asdict(own) if own else {}
+
+
+def get_table_runs(table):
+    shown = paper.tables[table]
+    runs = paper.runs(shown.task, shown.cases)
+    return [
+        run for run in runs if shown.variants is None or run.variant in shown.variants
+    ]
+
+
+def get_table_records(wildcards):
+    return run_paths("run.json", get_table_runs(wildcards.table))
+
+
+def get_table(wildcards):
+    """A table's settings, and what is known of its rows: title and kind of each variant, in the order of the config."""
+    table = paper.tables[wildcards.table]
+    runs = get_table_runs(wildcards.table)
+    rows = {run.variant: paper.variant(run.task, run.variant) for run in runs}
+    order = [
+        name for name in table.variants or paper.variants[table.task] if name in rows
+    ]
+    methods = {name: rows[name].method for name in order}
+    described = {
+        name: {"title": method.title, "kind": method.kind}
+        for name, method in methods.items()
+    }
+    simulated = {
+        case: any(
+            scene in paper.simulated_scenes()
+            for scene in paper.case(table.task, case).scenes
+        )
+        for case in table.cases
+    }
+    return {**dataclasses.asdict(table), "rows": described, "simulated": simulated}
+
+
+def get_figure_runs(figure):
+    """The runs that a figure shows: its variants on its case, first seed."""
+    shown = paper.figures[figure]
+    runs = [
+        run
+        for run in paper.runs(shown.task, [shown.case])
+        if run.seed == paper.seeds[0]
+    ]
+    return [
+        run for run in runs if shown.variants is None or run.variant in shown.variants
+    ]
+
+
+def get_figure_inputs(wildcards):
+    shown = paper.figures[wildcards.figure]
+    runs = get_figure_runs(wildcards.figure)
+    return {
+        "case": f"results/{shown.task}/{shown.case}/case.h5",
+        "scenes": [
+            f"results/scenes/{scene}.h5"
+            for scene in paper.case(shown.task, shown.case).scenes
+        ],
+        "kept": run_paths("kept.h5", runs),
+        "records": run_paths("run.json", runs),
+    }
+
+
+def get_figure(wildcards):
+    """A figure's settings and its variants, in the order of the config."""
+    shown = paper.figures[wildcards.figure]
+    return {
+        **dataclasses.asdict(shown),
+        "variants": [run.variant for run in get_figure_runs(wildcards.figure)],
+    }
+
+
+def get_figure_key(wildcards):
+    return code_key(f"hsipipe.tasks.{paper.figures[wildcards.figure].task}.draw")
+
+
+def get_figure_case(wildcards):
+    return paper.figures[wildcards.figure].case
+
+
+def get_figure_labels(wildcards):
+    return {"figure": paper.figures[wildcards.figure].kind}

@@ -1,0 +1,130 @@
+# What a paper shows: tables, figures, claims.
+rule write_table:
+    input:
+        scores=f"results/papers/{paper.name}/scores.csv",
+        records=get_table_records,
+    output:
+        csv=f"results/papers/{paper.name}/tables/{{table}}.csv",
+        markdown=f"results/papers/{paper.name}/tables/{{table}}.md",
+        tex=f"results/papers/{paper.name}/tables/{{table}}.tex",
+        html=report(
+            f"results/papers/{paper.name}/tables/{{table}}.html",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
+        cost=f"results/papers/{paper.name}/tables/{{table}}_cost.csv",
+    log:
+        f"logs/write_table/{paper.name}/{{table}}.log",
+    wildcard_constraints:
+        table=alternatives(paper.tables),
+    localrule: True
+    conda:
+        "../../envs/hsipipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        table=get_table,
+        key=code_key("hsipipe.report.tables"),
+    message:
+        "Write table {wildcards.table}"
+    script:
+        "../scripts/write_table.py"
+
+
+rule draw_figure:
+    input:
+        unpack(get_figure_inputs),
+        scores=f"results/papers/{paper.name}/scores.csv",
+    output:
+        png=report(
+            f"results/papers/{paper.name}/figures/{{figure}}.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            subcategory=get_figure_case,
+            labels=get_figure_labels,
+        ),
+        svg=f"results/papers/{paper.name}/figures/{{figure}}.svg",
+    log:
+        f"logs/draw_figure/{paper.name}/{{figure}}.log",
+    wildcard_constraints:
+        figure=alternatives(paper.figures),
+    localrule: True
+    conda:
+        "../../envs/hsipipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        figure=get_figure,
+        key=get_figure_key,
+    message:
+        "Draw figure {wildcards.figure}"
+    script:
+        "../scripts/draw_figure.py"
+
+
+rule check_claims:
+    input:
+        scores=f"results/papers/{paper.name}/scores.csv",
+    output:
+        csv=f"results/papers/{paper.name}/claims.csv",
+        markdown=f"results/papers/{paper.name}/claims.md",
+        html=report(
+            f"results/papers/{paper.name}/claims.html",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"paper": paper.name},
+        ),
+    log:
+        f"logs/check_claims/{paper.name}.log",
+    localrule: True
+    conda:
+        "../../envs/hsipipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        paper=paper.name,
+        size=paper.size,
+        claims=[dataclasses.asdict(claim) for claim in paper.claims],
+        key=code_key("hsipipe.report.claims"),
+    message:
+        "Judge the claims of the paper"
+    script:
+        "../scripts/check_claims.py"
+
+
+rule draw_bands:
+    input:
+        scenes=get_case_scenes,
+        split="results/{task}/{case}/split.csv",
+        bands="results/{task}/{case}/bands.csv",
+    output:
+        figure=report(
+            "results/{task}/{case}/bands.png",
+            caption="../report/bands.rst",
+            category="Cases",
+            subcategory="{task}",
+            labels={"case": "{case}", "figure": "bands"},
+        ),
+    log:
+        "logs/draw_bands/{task}/{case}.log",
+    localrule: True
+    conda:
+        "../../envs/hsipipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        settings=get_case_settings,
+        key=code_key("hsipipe.cases.bands", "hsipipe.bands.figure"),
+    message:
+        "Draw where the bands of case {wildcards.case} fall"
+    script:
+        "../scripts/draw_bands.py"

@@ -1,0 +1,28 @@
+# Runs: one variant on all test units of a case.
+rule run_method:
+    input:
+        case="results/{task}/{case}/case.h5",
+        scenes=get_case_scenes,
+        model=get_model,
+    output:
+        prediction=temp("results/{task}/{case}/{variant}/seed{seed}/prediction.h5"),
+        kept="results/{task}/{case}/{variant}/seed{seed}/kept.h5",
+        record="results/{task}/{case}/{variant}/seed{seed}/run.json",
+    log:
+        "logs/run_method/{task}/{case}/{variant}/seed{seed}.log",
+    conda:
+        "../../envs/hsipipe.yaml"
+    threads: get_resource("run", "threads", 1)
+    resources:
+        mem_mb=get_resource("run", "mem_mb", 4000),
+        runtime=get_resource("run", "runtime", 240),
+        gpu=get_resource("run", "gpu", 0),
+    params:
+        case_settings=get_case_settings,
+        method=get_method_name,
+        settings=get_method_settings,
+        key=get_method_key("predict"),
+    message:
+        "Run {wildcards.variant} on {wildcards.case}, seed {wildcards.seed}"
+    script:
+        "../scripts/run_method.py"

@@ -1,0 +1,75 @@
+# Scenes: fetched or simulated, then read into one form.
+rule download_scene:
+    output:
+        manifest="downloads/{scene}.json",
+    log:
+        "logs/download_scene/{scene}.log",
+    wildcard_constraints:
+        scene=alternatives(catalogue),
+    retries: 2
+    localrule: True
+    conda:
+        "../../envs/hsipipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=600,
+    params:
+        catalogue=CATALOGUE,
+        folder="downloads/{scene}",
+        mirror=get_mirror(),
+        files=lambda wildcards: [
+            dataclasses.asdict(file) for file in catalogue[wildcards.scene].files
+        ],
+    message:
+        "Fetch the files of scene {wildcards.scene}"
+    script:
+        "../scripts/download_scene.py"
+
+
+rule read_scene:
+    input:
+        get_scene_files,
+    output:
+        scene="results/scenes/{scene}.h5",
+    log:
+        "logs/read_scene/{scene}.log",
+    wildcard_constraints:
+        scene=alternatives(paper.measured_scenes(catalogue)),
+    conda:
+        "../../envs/hsipipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        catalogue=CATALOGUE,
+        folder="downloads/{scene}",
+        settings=get_scene_settings,
+        key=code_key("hsipipe.scenes.assemble", "hsipipe.scenes.convert"),
+    message:
+        "Read scene {wildcards.scene} into one file"
+    script:
+        "../scripts/read_scene.py"
+
+
+rule simulate_scene:
+    output:
+        scene="results/scenes/{scene}.h5",
+    log:
+        "logs/simulate_scene/{scene}.log",
+    wildcard_constraints:
+        scene=alternatives(paper.simulated_scenes()),
+    conda:
+        "../../envs/hsipipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=lambda wildcards: paper.scenes[wildcards.scene].simulate,
+        key=code_key("hsipipe.scenes.simulate"),
+    message:
+        "Simulate scene {wildcards.scene}"
+    script:
+        "../scripts/simulate_scene.py"

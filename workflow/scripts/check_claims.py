@@ -1,0 +1,16 @@
+"""Judge a paper's claims by its scores."""
+
+from hsipipe.logs import job_log
+
+with job_log(snakemake.log[0]):
+    from hsipipe.report.claims import check_claims
+
+    check_claims(
+        snakemake.input.scores,
+        snakemake.params.claims,
+        paper=snakemake.params.paper,
+        size=snakemake.params.size,
+        csv=snakemake.output.csv,
+        markdown=snakemake.output.markdown,
+        html=snakemake.output.html,
+    )

@@ -1,0 +1,14 @@
+"""Fetch the files of a scene, from the mirror folder or the network, and list them with their hashes."""
+
+from hsipipe.logs import job_log
+
+with job_log(snakemake.log[0]):
+    from pathlib import Path
+
+    from hsipipe.files import sha256_of, write_json
+    from hsipipe.scenes.catalogue import read_catalogue
+    from hsipipe.scenes.download import download_scene
+
+    entry = read_catalogue(snakemake.params.catalogue)[snakemake.wildcards.scene]
+    paths = download_scene(entry, Path(snakemake.params.folder), mirror=snakemake.params.mirror or None)
+    write_json(snakemake.output.manifest, {str(path): sha256_of(path) for path in paths})

@@ -1,0 +1,18 @@
+"""Draw a figure of a paper, as PNG and SVG."""
+
+from hsipipe.logs import job_log
+
+with job_log(snakemake.log[0]):
+    from hsipipe.tasks import load_task
+
+    figure = snakemake.params.figure
+    variants = figure["variants"]
+    load_task(figure["task"], "draw")(
+        figure,
+        case=snakemake.input.case,
+        scenes=snakemake.input.scenes,
+        scores=snakemake.input.scores,
+        kept=dict(zip(variants, snakemake.input.kept, strict=True)),
+        records=dict(zip(variants, snakemake.input.records, strict=True)),
+        outputs=[snakemake.output.png, snakemake.output.svg],
+    )

@@ -1,0 +1,25 @@
+"""Run a variant on every test unit of a case."""
+
+from hsipipe.logs import job_log
+
+with job_log(snakemake.log[0]):
+    from hsipipe.device import claim, set_threads
+    from hsipipe.methods import find_method
+    from hsipipe.tasks import load_task
+
+    method = find_method(snakemake.wildcards.task, snakemake.params.method)
+    device = claim(snakemake.resources.get("gpu", 0))
+    set_threads(snakemake.threads)
+    load_task(snakemake.wildcards.task, "predict")(
+        snakemake.input.case,
+        snakemake.input.scenes,
+        method,
+        snakemake.params.settings,
+        case_settings=snakemake.params.case_settings,
+        seed=int(snakemake.wildcards.seed),
+        output=snakemake.output.prediction,
+        kept=snakemake.output.kept,
+        record=snakemake.output.record,
+        model=snakemake.input.get("model") or None,
+        device=device.torch_name,
+    )

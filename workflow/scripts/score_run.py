@@ -1,0 +1,20 @@
+"""Score a run: one row per unit and metric."""
+
+from hsipipe.logs import job_log
+
+with job_log(snakemake.log[0]):
+    from hsipipe.tasks import load_task
+    from hsipipe.tidy import write_scores
+
+    wildcards = snakemake.wildcards
+    scores = load_task(wildcards.task, "score")(
+        snakemake.input.case, snakemake.input.scenes, snakemake.input.prediction
+    )
+    write_scores(
+        snakemake.output.scores,
+        scores,
+        task=wildcards.task,
+        case=wildcards.case,
+        variant=wildcards.variant,
+        seed=int(wildcards.seed),
+    )
