@@ -1,6 +1,6 @@
 """Cost of reading some bands of a band-interleaved-by-line image, against a bare memory map gather.
 
-python benchmarks/reading.py [--rows 512 --cols 512 --bands 408 --count 9 --repeats 41]
+python benchmarks/reading.py [--rows 512 --cols 512 --bands 408 --count 9 --repeats 101]
 """
 
 from __future__ import annotations
@@ -34,13 +34,15 @@ def write_bil(folder: Path, bands: int, rows: int, cols: int, dtype: str) -> Pat
 
 
 def milliseconds(contenders: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median wall time of each, taken in turn so that all see the same load."""
+    """Median processor time of each, in a new random order every round, so that all see the same load and caches."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
+    order = np.random.default_rng(0)
     for _ in range(repeats):
-        for name, function in contenders.items():
-            start = time.perf_counter()
-            function()
-            times[name].append(1000 * (time.perf_counter() - start))
+        for name in order.permutation(list(contenders)):
+            start = time.process_time()
+            result = contenders[name]()
+            times[name].append(1000 * (time.process_time() - start))
+            del result
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -73,7 +75,7 @@ def measure(bands: int, rows: int, cols: int, count: int, repeats: int, dtype: s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for option, value in (("rows", 512), ("cols", 512), ("bands", 408), ("count", 9), ("repeats", 41)):
+    for option, value in (("rows", 512), ("cols", 512), ("bands", 408), ("count", 9), ("repeats", 101)):
         parser.add_argument(f"--{option}", type=int, default=value)
     options = parser.parse_args()
     for dtype in ("uint16", "float32"):

@@ -46,11 +46,13 @@ def test_all_types_interleaves_and_byte_orders(tmp_path, code, interleave, order
     np.testing.assert_array_equal(image.read([4, 0, 2]).cube, values[[4, 0, 2]])
 
 
-def test_agrees_with_gdal(tmp_path):
+@pytest.mark.parametrize("place", ["UTM, 1.5, 2.5", "UTM, 1, 1"])
+def test_agrees_with_gdal(tmp_path, place):
     rasterio = pytest.importorskip("rasterio")
+    turn = ", rotation=15" if place.endswith("1, 1") else ""  # GDAL turns about the corner, not about the tie point
     extra = (
-        "data ignore value = 9\n"
-        "map info = {UTM, 1.5, 2.5, 400000, 5600000, 30, 20, 33, North, WGS-84, units=Meters, rotation=15}\n"
+        f"data ignore value = 9\n"
+        f"map info = {{{place}, 400000, 5600000, 30, 20, 33, North, WGS-84, units=Meters{turn}}}\n"
     )
     path = write(tmp_path, cube("i2"), code=2, extra=extra)
     image = open_image(path)
@@ -59,6 +61,12 @@ def test_agrees_with_gdal(tmp_path):
         np.testing.assert_allclose(image.transform, tuple(dataset.transform)[:6], rtol=1e-9)
         assert dataset.crs == rasterio.crs.CRS.from_wkt(image.crs)
         assert dataset.nodata == image.nodata == 9
+
+
+def test_a_turned_image_has_its_tie_point_where_the_header_says(tmp_path):
+    path = write(tmp_path, extra="map info = {Arbitrary, 2.5, 3.5, 100, 200, 30, 20, rotation=40}\n")
+    a, b, c, d, e, f = open_image(path).transform
+    np.testing.assert_allclose([a * 1.5 + b * 2.5 + c, d * 1.5 + e * 2.5 + f], [100, 200])
 
 
 @pytest.mark.parametrize(
@@ -181,7 +189,7 @@ def test_longer_data_are_read_with_a_warning(tmp_path, caplog):
         ("byte order = 0", "byte order = 0\nwavelength = {1, 2, x, 4, 5}", "no number"),
         ("byte order = 0", "byte order = 0\nwavelength = {1, 2,", "broken ENVI header"),
         ("byte order = 0", "byte order = 0\nwavelength units = Wavenumber\nwavelength = {1,2,3,4,5}", "units"),
-        ("ENVI\n", "ENVY\n", "ENVI"),
+        ("ENVI\n", "ENVY\n", "is not an ENVI header"),
     ],
 )
 def test_wrong_headers(tmp_path, old, new, message):

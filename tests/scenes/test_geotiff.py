@@ -30,9 +30,7 @@ def write(path, values, **options):
 def test_pixels_georeference_and_nodata(tmp_path):
     values = cube()
     values[:, 0, 0] = -1
-    path = write(
-        tmp_path / "a.tif", values, nodata=-1, crs="EPSG:32633", transform=from_origin(500, 900, 30, 30)
-    )
+    path = write(tmp_path / "a.tif", values, nodata=-1, crs="EPSG:32633", transform=from_origin(500, 900, 30, 30))
     image = open_image(path)
     assert (image.shape, image.format, image.dtype, image.nodata) == ((3, 4, 5), "geotiff", np.int16, -1)
     assert image.transform == (30, 0, 500, 0, -30, 900)
@@ -76,7 +74,10 @@ def test_no_wavelengths(tmp_path, descriptions):
 
 
 def test_bad_bands_widths_and_scale(tmp_path):
-    tags = [{"wavelength": str(v), "wavelength_units": "nm", "fwhm": "7.5", "bbl": b} for v, b in ((400, "1"), (500, "0"), (600, "1"))]
+    tags = [
+        {"wavelength": str(v), "wavelength_units": "nm", "fwhm": "7.5", "bbl": b}
+        for v, b in ((400, "1"), (500, "0"), (600, "1"))
+    ]
     path = write(tmp_path / "a.tif", cube(), tags=tags)
     with rasterio.open(path, "r+") as dataset:
         dataset.scales = [1e-4] * 3
@@ -151,7 +152,8 @@ def test_an_enmap_product_without_tags(tmp_path):
     path = write(tmp_path / "T-SPECTRAL_IMAGE.TIF", values)
     assert open_image(path).wavelength_nm[0] == 418.24
     nodes = "".join(
-        f"<bandID number='{n}'><wavelengthCenterOfBand>{400 + n}</wavelengthCenterOfBand><FWHMOfBand>8</FWHMOfBand></bandID>"
+        f"<bandID number='{n}'><wavelengthCenterOfBand>{400 + n}</wavelengthCenterOfBand>"
+        "<FWHMOfBand>8</FWHMOfBand></bandID>"
         for n in range(224)
     )
     metadata = tmp_path / "T-METADATA.XML"

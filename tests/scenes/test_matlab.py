@@ -119,7 +119,7 @@ def test_band_indices_are_no_wavelengths(save):
 
 
 def test_wavelengths_of_another_length_are_refused(save):
-    with pytest.raises(UserError, match="wavelengths: wavelengths do not match the bands .*4 values for 5 bands"):
+    with pytest.raises(UserError, match=r"wavelengths: wavelengths do not match the bands .*4 values for 5 bands"):
         open_image(save({"X": CUBE, "wavelengths": np.array([[400.0, 500, 600, 700]])}))
 
 

@@ -85,11 +85,11 @@ def test_truncated_and_damaged(tmp_path):
     with pytest.raises(UserError, match=r"238 bytes of 248 for 3x4x5 of int16"):
         open_image(path)
     path.write_bytes(content[:30])
-    with pytest.raises(UserError, match="not a readable .npy"):
+    with pytest.raises(UserError, match=r"not a readable .npy"):
         open_image(path)
     np.savez(tmp_path / "b.npz", CUBE)
     (tmp_path / "b.npz").write_bytes((tmp_path / "b.npz").read_bytes()[:100])
-    with pytest.raises(UserError, match="not a readable .npz"):
+    with pytest.raises(UserError, match=r"not a readable .npz"):
         open_image(tmp_path / "b.npz")
 
 
@@ -110,7 +110,9 @@ def erdas(order="<", mark=b"HEAD74", packing=2, sizes="2i"):
     return bytes(header) + CUBE.transpose(0, 2, 1).astype(order + "i2").tobytes()  # lines of bands
 
 
-@pytest.mark.parametrize(("order", "mark", "sizes"), [("<", b"HEAD74", "2i"), (">", b"HEAD74", "2i"), ("<", b"HEADER", "2f")])
+@pytest.mark.parametrize(
+    ("order", "mark", "sizes"), [("<", b"HEAD74", "2i"), (">", b"HEAD74", "2i"), ("<", b"HEADER", "2f")]
+)
 def test_erdas(tmp_path, order, mark, sizes):
     path = tmp_path / "a.lan"
     path.write_bytes(erdas(order, mark, sizes=sizes))

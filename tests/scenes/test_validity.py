@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hsipipe.errors import UserError
-from hsipipe.scenes.validity import assess_validity, fill_invalid, ranges, representable
+from hsipipe.scenes.validity import assess_validity, ranges, representable
 
 
 def cube(dtype=np.float32):
@@ -121,18 +121,6 @@ def test_large_sums_are_not_taken_for_infinity():
     valid, good = assess_validity(values)
     assert valid.all()
     assert good.all()
-
-
-def test_fill_invalid_puts_the_mean_spectrum():
-    values = cube()
-    values[:, 0, 0] = np.nan
-    values[3] = np.nan
-    valid, good = assess_validity(values)
-    filled = fill_invalid(values, valid, good)
-    assert np.isfinite(filled).all()
-    np.testing.assert_allclose(filled[:3, 0, 0], values[:3][:, valid].mean(1), rtol=1e-5)
-    assert (filled[3] == 0).all()
-    np.testing.assert_array_equal(filled[:3][:, valid], values[:3][:, valid])
 
 
 def test_ranges():

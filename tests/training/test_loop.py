@@ -44,7 +44,9 @@ def validate(model):
     return {"loss": float(loss(model, batch).detach()), "bias": float(model[-1].bias.detach())}
 
 
-def train(folder, *, draw=draw_batch, check=validate, model=None, key="k", seed=0, monitor="loss", mode="min", **changes):
+def train(
+    folder, *, draw=draw_batch, check=validate, model=None, key="k", seed=0, monitor="loss", mode="min", **changes
+):
     settings = TrainingSettings(**{**SETTINGS, **changes})
     return fit(
         model or make_model(),
@@ -136,7 +138,7 @@ def test_resumes_exactly(tmp_path, undisturbed, number):
 
 
 def test_resumes_after_a_kill_during_validation(tmp_path, undisturbed):
-    def broken(model):
+    def broken(_):
         raise Stop
 
     with pytest.raises(Stop):
@@ -244,11 +246,11 @@ def test_infinite_weights_are_not_saved(tmp_path):
         """A finite loss with an infinite gradient."""
 
         @staticmethod
-        def forward(context, value):
+        def forward(_, value):
             return value.clone()
 
         @staticmethod
-        def backward(context, gradient):
+        def backward(_, gradient):
             return gradient * float("inf")
 
     model = make_model()

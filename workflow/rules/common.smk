@@ -1,18 +1,20 @@
 # What the rules ask of the config. Everything here is read from the checked paper; nothing imports torch.
 import dataclasses
+import re
 import sys
+from pathlib import Path
 
 from hsipipe.config import Run, check_definitions, load_papers, load_paper
 from hsipipe.errors import UserError
 from hsipipe.keys import code_key, step_key
 from hsipipe.scenes.catalogue import read_catalogue
 
-CATALOGUE = "config/scenes.tsv"
+CONFIG = Path(workflow.basedir) / "config"
 
 try:
     paper = load_paper(config, file=next(iter(workflow.configfiles), None))
-    check_definitions([(paper.name, paper), *load_papers("config", but=paper.name)])
-    catalogue = read_catalogue(CATALOGUE)
+    check_definitions([(paper.name, paper), *load_papers(CONFIG, but=paper.name)])
+    catalogue = read_catalogue(CONFIG / "scenes.tsv")
     for scene_name in paper.scene_names():
         paper.check_scene(scene_name, catalogue)
 except UserError as error:
@@ -133,7 +135,13 @@ def get_scene_files(wildcards):
     return own.files if own else f"downloads/{wildcards.scene}.json"
 
 
-def get_scene_settings(wildcards):
+def get_catalogue_rows(wildcards):
+    """The files of a scene of the catalogue; nothing for the config's own."""
+    entry = catalogue.get(wildcards.scene)
+    return [dataclasses.asdict(file) for file in entry.files] if entry else []
+
+
+def get_own_scene(wildcards):
     """How the user's own files are read; nothing for a scene of the catalogue."""
     own = paper.scenes.get(wildcards.scene)
     return dataclasses.asdict(own) if own else {}
@@ -151,6 +159,13 @@ def get_table_records(wildcards):
     return run_paths("run.json", get_table_runs(wildcards.table))
 
 
+def is_simulated(scene):
+    """Whether a scene is no measurement: simulated by the config, or catalogued as such."""
+    return scene in paper.simulated_scenes() or (
+        scene in catalogue and catalogue[scene].simulated
+    )
+
+
 def get_table(wildcards):
     """A table's settings, and what is known of its rows: title and kind of each variant, in the order of the config."""
     table = paper.tables[wildcards.table]
@@ -165,10 +180,7 @@ def get_table(wildcards):
         for name, method in methods.items()
     }
     simulated = {
-        case: any(
-            scene in paper.simulated_scenes()
-            for scene in paper.case(table.task, case).scenes
-        )
+        case: any(is_simulated(scene) for scene in paper.case(table.task, case).scenes)
         for case in table.cases
     }
     return {**dataclasses.asdict(table), "rows": described, "simulated": simulated}

@@ -15,12 +15,9 @@ rule download_scene:
         mem_mb=500,
         runtime=600,
     params:
-        catalogue=CATALOGUE,
+        files=get_catalogue_rows,
         folder="downloads/{scene}",
         mirror=get_mirror(),
-        files=lambda wildcards: [
-            dataclasses.asdict(file) for file in catalogue[wildcards.scene].files
-        ],
     message:
         "Fetch the files of scene {wildcards.scene}"
     script:
@@ -43,9 +40,9 @@ rule read_scene:
         mem_mb=4000,
         runtime=240,
     params:
-        catalogue=CATALOGUE,
+        files=get_catalogue_rows,
         folder="downloads/{scene}",
-        settings=get_scene_settings,
+        own=get_own_scene,
         key=code_key("hsipipe.scenes.assemble", "hsipipe.scenes.convert"),
     message:
         "Read scene {wildcards.scene} into one file"

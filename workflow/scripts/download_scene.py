@@ -6,9 +6,9 @@ with job_log(snakemake.log[0]):
     from pathlib import Path
 
     from hsipipe.files import sha256_of, write_json
-    from hsipipe.scenes.catalogue import read_catalogue
+    from hsipipe.scenes.catalogue import SceneEntry, SceneFile
     from hsipipe.scenes.download import download_scene
 
-    entry = read_catalogue(snakemake.params.catalogue)[snakemake.wildcards.scene]
+    entry = SceneEntry(snakemake.wildcards.scene, tuple(SceneFile(**row) for row in snakemake.params.files))
     paths = download_scene(entry, Path(snakemake.params.folder), mirror=snakemake.params.mirror or None)
     write_json(snakemake.output.manifest, {str(path): sha256_of(path) for path in paths})

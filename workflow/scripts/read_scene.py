@@ -4,13 +4,14 @@ from hsipipe.logs import job_log
 
 with job_log(snakemake.log[0]):
     from hsipipe.scenes.assemble import read_scene_files
-    from hsipipe.scenes.catalogue import read_catalogue
+    from hsipipe.scenes.catalogue import SceneEntry, SceneFile
     from hsipipe.scenes.convert import convert
     from hsipipe.scenes.scene import write_scene
 
-    own, name, output = snakemake.params.settings, snakemake.wildcards.scene, snakemake.output.scene
+    own, name, output = snakemake.params.own, snakemake.wildcards.scene, snakemake.output.scene
     if own:
         convert(list(snakemake.input), output, labels=own["labels"], key=own["key"], layout=own["layout"], name=name)
     else:
-        entry = read_catalogue(snakemake.params.catalogue)[name]
-        write_scene(output, read_scene_files(entry, snakemake.params.folder), name=name)
+        entry = SceneEntry(name, tuple(SceneFile(**row) for row in snakemake.params.files))
+        items = read_scene_files(entry, snakemake.params.folder)
+        write_scene(output, items, name=name, simulated=entry.simulated)

@@ -21,6 +21,7 @@ from hsipipe.scenes.enmap import enmap_bands
 from hsipipe.scenes.readers import open_image
 from hsipipe.scenes.readers.geotiff import open_raster
 from hsipipe.scenes.scene import Item
+from hsipipe.scenes.validity import NothingValidError
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,11 @@ def read_hyspecnet(
         if image.shape[0] not in (len(kept), len(enmap_bands().hyspecnet)):
             remedy = f"expected {len(kept)} or {len(enmap_bands().hyspecnet)}"
             raise UserError("has an unexpected number of bands", file=path, found=image.shape[0], remedy=remedy)
-        item = image.read(kept if image.shape[0] != len(kept) else None)
+        try:
+            item = image.read(kept if image.shape[0] != len(kept) else None)
+        except NothingValidError as error:
+            log.warning("%s; the patch is passed over", error)
+            continue
         valid = item.valid & ~quality_mask(path, image.shape[1:], kept, layers=layers, defective_bands=defective_bands)
         if not valid.any():
             log.warning("%s: no valid pixel is left by its quality layers; the patch is passed over", path)

@@ -65,7 +65,7 @@ def simulate_scene(
         variants), abundances (14, rows, cols) float32, >= 0, sum 1; `source["simulated"]` is True.
 
     Raises:
-        UserError: a size or count below 1, wavelengths outside 400..2500 nm, or the package `prosail` is missing.
+        UserError: a size below 8, no items, wavelengths outside 400..2500 nm, or the package `prosail` is missing.
     """
     for name, value, least in (("rows", rows, 8), ("cols", cols, 8), ("items", items, 1)):
         if value < least:
@@ -121,19 +121,19 @@ def _simulate_item(
     seed = settings["seed"]
     land = lay_out(rows, cols, generator_for("simulate", seed, index, "land"))
     weights = _variant_weights(land, generator_for("simulate", seed, index, "variants"))
-    flat = np.einsum("kvrc,kvb->brc", weights, spectra.astype(np.float32), optimize=True)
-    reflectance = _observe(flat, land, air, generator_for("simulate", seed, index, "air"))
+    flat = spectra.reshape(-1, len(centres)).T.astype(np.float32) @ weights.reshape(-1, rows * cols)
+    reflectance = _observe(flat.reshape(-1, rows, cols), land, air, generator_for("simulate", seed, index, "air"))
     abundances = land.abundances
     if psf_fwhm := settings["psf_fwhm_pixels"]:
         reflectance, abundances = _blur(reflectance, psf_fwhm), _blur(abundances, psf_fwhm)
         abundances /= abundances.sum(0)
-    values = reflectance / SCALE
+    values = np.divide(reflectance, SCALE, out=reflectance)
     if settings["snr_db"] is not None:
         deviation = np.sqrt(np.mean(values**2, axis=(1, 2))) * 10 ** (-settings["snr_db"] / 20)
         noise = generator_for("simulate", seed, index, "noise").standard_normal(values.shape, dtype=np.float32)
         values += deviation[:, None, None] * noise
     return Item(
-        cube=np.clip(np.rint(values), -32767, 32767).astype(np.int16),
+        cube=np.clip(np.rint(values, out=values), -32767, 32767, out=values).astype(np.int16),
         name=f"simulated-{index:03d}",
         wavelength_nm=centres,
         fwhm_nm=widths,
@@ -146,13 +146,12 @@ def _simulate_item(
 
 
 def _observe(flat: np.ndarray, land: Landscape, air: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """What a Level-2A product shows of the reflectance of level ground, (bands, rows, cols).
+    """What a Level-2A product shows of the reflectance of level ground, (bands, rows, cols), which it changes.
 
     The slope of the ground dims or brightens the direct sunlight but not the sky's, and the atmospheric correction
     leaves errors: a few per cent of the water-vapour column, a few thousandths of reflectance of aerosol.
     """
     shape = land.elevation.shape
-    sky, vapour, haze = air[:, :, None, None].astype(np.float32)
     sunlight = relative_sunlight(
         land.elevation, slope_deg=SLOPE_DEG, sun_zenith_deg=SUN_ZENITH_DEG, sun_azimuth_deg=SUN_AZIMUTH_DEG
     )
@@ -160,7 +159,10 @@ def _observe(flat: np.ndarray, land: Landscape, air: np.ndarray, generator: np.r
     excess = ((sunlight - 1) * (1 - water)).astype(np.float32)  # water is level
     column_error = VAPOUR_ERROR * fractal_field(shape, generator, exponent=3.0, outer_scale=40)
     haze_error = HAZE_ERROR * fractal_field(shape, generator, exponent=3.2, outer_scale=60)
-    return flat * (1 + (1 - sky) * excess) * np.exp(-vapour * column_error) + haze * haze_error
+    for band, (sky, vapour, haze) in enumerate(air.T.astype(np.float32)):
+        flat[band] *= (1 + (1 - sky) * excess) * np.exp(-vapour * column_error)
+        flat[band] += haze * haze_error
+    return flat
 
 
 def _variant_weights(land: Landscape, generator: np.random.Generator) -> np.ndarray:

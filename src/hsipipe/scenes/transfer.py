@@ -21,6 +21,7 @@ from hsipipe.files import write_json
 
 TIMEOUT_S = 60.0
 ATTEMPTS = 4  # in a row without a new byte; an attempt that moved on starts the count afresh
+MOST_ATTEMPTS = 100
 BACKOFF_S = 1.0  # doubled after every failure in a row
 _CHUNK = 1 << 20
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
@@ -66,14 +67,14 @@ def fetch(url: str, part: Path, *, limit: int | None, resumable: bool, progress:
     if urlsplit(url).scheme not in ("http", "https"):
         raise TransferError("is neither http, https nor file")
     failures = 0
-    while True:
+    for attempt in range(1, MOST_ATTEMPTS + 1):
         before = _size(part)
         try:
             _attempt(url, part, limit, resumable, progress)
             return
         except _Broken as error:
             failures = failures + 1 if _size(part) <= before else 1
-            if failures >= ATTEMPTS:
+            if failures >= ATTEMPTS or attempt == MOST_ATTEMPTS:
                 raise TransferError(str(error)) from error
             time.sleep(BACKOFF_S * 2 ** (failures - 1) * random.uniform(0.8, 1.2))
 

@@ -12,6 +12,10 @@ from hsipipe.errors import UserError
 log = logging.getLogger(__name__)
 
 
+class NothingValidError(UserError):
+    """A file in which no pixel or no band holds a measurement."""
+
+
 def assess_validity(
     cube: np.ndarray,
     *,
@@ -37,7 +41,8 @@ def assess_validity(
         valid (rows, cols) bool and good_bands (bands,) bool.
 
     Raises:
-        UserError: no good band or no valid pixel is left.
+        NothingValidError: no good band or no valid pixel is left.
+        UserError: an empty cube.
     """
     bands, rows, cols = cube.shape
     if cube.size == 0:
@@ -66,14 +71,14 @@ def assess_validity(
         constant |= found
         good &= ~found
     if not good.any():
-        raise UserError(
+        raise NothingValidError(
             "has no good band",
             file=file,
             found=f"{_share(dead)} without a measurement, {_share(constant)} constant",
             remedy="check the nodata value and whether this is the right file",
         )
     if not valid.any():
-        raise UserError(
+        raise NothingValidError(
             "has no valid pixel",
             file=file,
             found=f"nodata {nodata}; every pixel is nodata, NaN, masked or zero",
@@ -96,25 +101,6 @@ def representable(nodata: float | None, dtype: np.dtype) -> np.generic | None:
             return None
         return dtype.type(int(nodata))
     return dtype.type(nodata)
-
-
-def fill_invalid(cube: np.ndarray, valid: np.ndarray, good_bands: np.ndarray) -> np.ndarray:
-    """A finite copy for methods that need one: invalid pixels get the mean spectrum of the valid ones, bad bands zero.
-
-    Args:
-        cube: (bands, rows, cols).
-        valid: (rows, cols) bool.
-        good_bands: (bands,) bool.
-
-    Returns:
-        (bands, rows, cols) float32 without NaN. What it invents must be masked again afterwards.
-    """
-    filled = cube.astype(np.float32)
-    filled[~good_bands] = 0
-    if not valid.all():
-        filled[:, ~valid] = 0
-        filled[:, ~valid] = (filled.sum((1, 2), dtype=np.float64) / valid.sum()).astype(np.float32)[:, None]
-    return filled
 
 
 def ranges(which: np.ndarray) -> str:

@@ -30,7 +30,7 @@ class Cost:
 
     Attributes:
         wall_s, cpu_s: elapsed seconds; seconds of all cores, with those of child processes that ended meanwhile.
-        peak_memory_bytes: largest resident memory of the process during the block, as `start_memory_bytes` at its start.
+        start_memory_bytes, peak_memory_bytes: resident memory of the process at the start of the block, and its peak.
         peak_gpu_memory_bytes: largest memory that torch held in tensors on the GPU, or None without one.
         peak_is_of_process: True where the system cannot reset its peak, which is then that of the process so far.
     """
@@ -106,7 +106,7 @@ def environment() -> dict[str, Any]:
 
 @cache
 def git_commit() -> str | None:
-    """The commit of the checkout that this code runs from, `+` where files differ from it; None if installed otherwise."""
+    """The commit of the checkout that this code runs from, `+` if files differ from it; None without a checkout."""
 
     def git(*arguments: str) -> str | None:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
@@ -143,7 +143,7 @@ def _cpu_seconds() -> float:
 
 
 def _reset_peak() -> bool:
-    """Set the peak that the kernel keeps of this process's memory to its present value; False where that is not possible."""
+    """Set the kernel's peak of this process's memory to its present value; False where that is not possible."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

@@ -41,7 +41,7 @@ class TrainingLoop(lightning.LightningModule):
         # every Lightning batch is a point to save at and no gradient has to be saved.
         self.automatic_optimization = False
         self.recipe, self.model, self.folder, self.state = recipe, model, folder, state
-        self.network = torch.compile(model) if recipe.settings.compile else model
+        self.network: Any = torch.compile(model) if recipe.settings.compile else model
         self._optimizer = optimizer
         self._device_used = device
         self._unseen: list[tuple[int, Tensor]] = []

@@ -105,8 +105,8 @@ def fit(
         progress: whether to show a bar per epoch on a terminal; each epoch is logged anyway.
 
     Raises:
-        UserError: the loss or the weights stopped being finite (naming step and learning rate; the last checkpoint, with
-            finite weights, stays), or `monitor` is not among the metrics.
+        UserError: the loss or the weights stopped being finite (naming step and learning rate; the last checkpoint,
+            with finite weights, stays), or `monitor` is not among the metrics.
         SystemExit: with 143, after SIGTERM; the state is saved first.
     """
     identity = {

@@ -31,9 +31,7 @@ class TrainingSettings:
     )
     schedule: Literal["constant", "cosine", "steps"] = field(
         default="constant",
-        metadata={
-            "meaning": "constant, half a cosine down to 0, or steps: falling at the epochs of `step_epochs`"
-        },
+        metadata={"meaning": "constant, half a cosine down to 0, or steps: falling at the epochs of `step_epochs`"},
     )
     step_epochs: tuple[int, ...] = field(
         default=(), metadata={"meaning": "epochs after which schedule `steps` lowers the rate", "minimum": 1}

@@ -1,8 +1,9 @@
 """What a training needs to continue after a kill, as plain values and tensors in one file.
 
-Lightning's own checkpoints pickle classes, which `weights_only=True` refuses to read, and hold the state of loops, samplers
-and callbacks. Here the batch, the seed and the learning rate of a step are functions of its number, so weights, optimiser,
-step and history are all there is to save, and a resumed run is equal to an undisturbed one bit by bit (on the CPU).
+Lightning's own checkpoints pickle classes, which `weights_only=True` refuses to read, and hold the state of loops,
+samplers and callbacks. Here the batch, the seed and the learning rate of a step are functions of its number, so
+weights, optimiser, step and history are all there is to save, and a resumed run equals an undisturbed one bit by bit
+(on the CPU).
 """
 
 from __future__ import annotations

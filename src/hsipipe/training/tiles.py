@@ -19,9 +19,9 @@ def apply_tiled(
 ) -> Tensor:
     """Apply `function` to overlapping square tiles of a batch of images and blend what comes out.
 
-    Tiles lie evenly, neighbours share at least `overlap` pixels, and there the weights pass from one tile to the next as
-    a raised cosine; they sum to 1 everywhere. Along an axis that is shorter than a tile there is one tile of its length;
-    with `whole_tiles` it is extended by reflection, around its middle.
+    Tiles lie evenly, neighbours share at least `overlap` pixels, and there the weights pass from one tile to the next
+    as a raised cosine; they sum to 1 everywhere. Along an axis that is shorter than a tile there is one tile of its
+    length; with `whole_tiles` it is extended by reflection, around its middle.
 
     Args:
         function: (B, C, h, w) to the same shape, h and w at most `tile`.

@@ -19,6 +19,8 @@ def run(name, noisy, truth=None, **settings):
         return torch.from_numpy(function(noisy.numpy(), **settings))
     if name == "oracle":
         settings["truth"] = noisy if truth is None else truth
+    if name == "fasthyde":
+        settings = {"rank": 4, **settings}  # as many as the scenes below have
     with torch.inference_mode():
         return function(noisy, **settings)
 

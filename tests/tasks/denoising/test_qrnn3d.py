@@ -55,6 +55,14 @@ def test_any_size_and_number_of_bands(shape):
     assert not torch.equal(denoised, noisy)
 
 
+def test_with_and_without_gradients_alike():
+    network = build(channels=3).eval()
+    noisy = torch.rand(2, 6, 10, 8)
+    with torch.no_grad():
+        quiet = network(noisy)
+    assert torch.equal(quiet, network(noisy))
+
+
 def test_every_band_sees_every_other():
     network = build(channels=4).eval()
     noisy = torch.rand(1, 9, 4, 4, requires_grad=True)
@@ -103,9 +111,9 @@ def test_learns_to_remove_noise():
     clean = torch.rand(4, 1, 1, 1) * torch.linspace(0.5, 1, 6).view(1, 6, 1, 1) * torch.ones(1, 1, 8, 8)
     noisy = clean + 0.2 * torch.randn(clean.shape)
     network = build(channels=4)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
     losses = []
-    for _ in range(30):
+    for _ in range(60):
         optimizer.zero_grad()
         loss = torch.mean((network(noisy) - clean) ** 2)
         loss.backward()
@@ -113,6 +121,12 @@ def test_learns_to_remove_noise():
         losses.append(loss.item())
     assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
     assert losses[-1] < 0.5 * torch.mean((noisy - clean) ** 2)
+
+
+def test_moves_between_types():
+    """Module's own machinery (`to`, `double`) must reach the weights."""
+    network = build(channels=2).double().eval()
+    assert network(torch.rand(1, 3, 4, 4, dtype=torch.double)).dtype == torch.double
 
 
 def test_bfloat16_stays_close():

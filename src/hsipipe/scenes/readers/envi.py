@@ -46,7 +46,7 @@ def open_envi(path: Path, *, table: bool = False) -> ImageFile:
     Raises:
         UserError: no header, no data file, data shorter than the header says, or a bad header.
     """
-    header_path = find_header(path)
+    header_path = path if path.suffix.lower() == ".hdr" else find_header(path)
     if header_path is None:
         raise UserError(
             "has no ENVI header", file=path, remedy=f"expected {path.name}.hdr or {path.stem}.hdr beside it"
@@ -154,13 +154,16 @@ def _map(header: EnviHeader, data: Path, compressed: bool) -> np.ndarray:
 
 def _gather(stored: np.ndarray, axes: tuple[int, ...], bands: np.ndarray | None) -> np.ndarray:
     """Copy bands out of a map into (bands, rows, cols), contiguous, native byte order."""
-    cube = np.asarray(stored).transpose(axes)
-    index = np.arange(cube.shape[0]) if bands is None else bands
-    out = np.empty((len(index), *cube.shape[1:]), stored.dtype.newbyteorder("="))
+    plain, native = np.asarray(stored), stored.dtype.newbyteorder("=")
+    cube = plain.transpose(axes)
     if axes[0] != 2:
-        for position, band in enumerate(index):
-            out[position] = cube[band]
-        return out
+        if bands is not None:
+            # NumPy lays the result of an index array out with that axis first, so nothing is copied twice.
+            cube = plain[(slice(None),) * axes[0] + (bands,)].transpose(axes)
+            return np.ascontiguousarray(cube).astype(native, copy=False)
+        return np.array(cube, native, order="C")
+    index = np.arange(cube.shape[0]) if bands is None else bands
+    out = np.empty((len(index), *cube.shape[1:]), native)
     # Band-interleaved by pixel: each page holds every band, so go through the file once, a few rows at a time.
     step = max(1, (1 << 21) // max(1, stored.itemsize * cube.shape[0] * cube.shape[2]))
     for row in range(0, cube.shape[1], step):

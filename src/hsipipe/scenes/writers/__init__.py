@@ -66,10 +66,10 @@ def write_image(
     source = {**item.source, **kept}
     suffix = target.suffix.lower()
     targets = list(envi_paths(target, source)[:2]) if suffix in _ENVI else [target]
-    if suffix in _ENVI and suffix != ".hdr" and targets[0].exists() and not targets[1].exists():
-        raise UserError("has a header beside it that describes another file", file=target, found=targets[0].name)
     for origin in (item.source, source):
         refuse_input(target, origin, targets)
+    if suffix in _ENVI and suffix != ".hdr" and targets[0].exists() and not targets[1].exists():
+        raise UserError("has a header beside it that describes another file", file=target, found=targets[0].name)
     if suffix == ".h5":
         write_scene(target, [item], name=item.name)
         return

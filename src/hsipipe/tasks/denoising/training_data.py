@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from hsipipe.degrade.noise import parse_noise
+from hsipipe.degrade.noise import Noise, parse_noise
 from hsipipe.errors import UserError
 from hsipipe.randomness import generator_for, seed_for
-
-if TYPE_CHECKING:
-    from hsipipe.degrade.noise import Noise
 
 
 def draw_patches(
@@ -26,19 +23,19 @@ def draw_patches(
     batch_size: int,
     noise: Noise | str | Sequence[Any] | dict[str, Any],
 ) -> dict[str, Tensor]:
-    """Draw a batch of patches and corrupt it; a function of its arguments, so that step k is the same in every attempt.
+    """Draw a batch of patches and corrupt it; a function of its arguments: batch k is the same in every attempt.
 
-    For each patch: a cube (with a chance proportional to its pixels), a window of neighbouring bands, a place, one of the
-    eight rotations and reflections. The noise comes afterwards, so that stripes keep the direction of the sensor's columns.
-    Where and what to cut is drawn on the CPU and is the same on every device; the noise is drawn on the cubes' device.
+    For each patch: a cube (with a chance proportional to its pixels), a window of neighbouring bands, a place, one of
+    the eight rotations and reflections. The noise comes afterwards, so that stripes keep the direction of the sensor's
+    columns. Where to cut is drawn on the CPU, the same for every device; the noise is drawn on the cubes' device.
 
     Args:
         cubes: clean images (C, H, W), all on one device; they may differ in size and number of bands.
         step: number of the batch.
         seed: what else names the draw, e.g. (case, seed).
         patch: side of a patch, pixels; the smallest side of any cube if that is less.
-        bands_per_patch: neighbouring bands in a patch; None, or more than the cube with the fewest bands has: as many as
-            that one has.
+        bands_per_patch: neighbouring bands in a patch; None, or more than the cube with the fewest bands has: as many
+            as that one has.
         batch_size: patches in a batch.
         noise: the noise, or a specification that `parse_noise` takes.
 
@@ -71,5 +68,5 @@ def draw_patches(
         clean.append(piece.flip(-1) if random.integers(2) else piece)
     target = torch.stack(clean)
     generator = torch.Generator(target.device).manual_seed(seed_for(*seed, "noise", step))
-    corruption = parse_noise(noise) if isinstance(noise, (str, dict, list, tuple)) else noise
+    corruption = noise if isinstance(noise, Noise) else parse_noise(noise)
     return {"input": corruption.apply(target, generator), "target": target}

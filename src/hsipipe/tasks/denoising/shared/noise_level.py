@@ -9,22 +9,70 @@ import torch
 from torch import Tensor
 
 
+FEWEST_ROWS = 8  # below this the mean of a column tells nothing
+CHUNK = 1 << 19  # samples at a time
+
+
 def within_columns(cube: Tensor) -> Tensor:
-    """(C, H, W) less the mean of each column in each band: offsets that are constant down a column vanish."""
+    """(C, H, W) less the mean of each column in each band: offsets that are constant down a column vanish.
+
+    An image of fewer than 8 rows is centred as a whole instead.
+    """
+    if cube.shape[1] < FEWEST_ROWS:
+        return cube - cube.mean((1, 2), keepdim=True)
     return cube - cube.mean(1, keepdim=True)
 
 
-def second_moments(cube: Tensor, columns: Tensor | None = None) -> tuple[Tensor, int]:
-    """Covariance between bands within columns, in double precision, and its degrees of freedom.
+def degrees_of_freedom(rows: int, cols: int) -> int:
+    """Independent pixels that are left by `within_columns`."""
+    return max(rows * cols - (cols if rows >= FEWEST_ROWS else 1), 1)
+
+
+def second_moments(cube: Tensor) -> Tensor:
+    """Covariance (C, C) between bands within columns, in double precision."""
+    flat = within_columns(cube).flatten(1)
+    return (flat @ flat.T).double() / degrees_of_freedom(*cube.shape[1:])
+
+
+def add_neighbours(values: Tensor, dim: int) -> Tensor:
+    """Each element plus the one before and the one after it along `dim`, as far as there are such."""
+    total = values.clone()
+    length = values.shape[dim]
+    total.narrow(dim, 0, length - 1).add_(values.narrow(dim, 1, length - 1))
+    total.narrow(dim, 1, length - 1).add_(values.narrow(dim, 0, length - 1))
+    return total
+
+
+def smoothed_moments(whitened: Tensor, columns: Tensor) -> Tensor:
+    """Sum over pixels of the outer products of spectra, half as they are, half as means over 3 x 3 pixels.
+
+    The means are scaled to the variance of single pixels, so that white noise of unit variance still has the expectation
+    identity per pixel. Scenes are smooth, noise is not: axes of weak signals show earlier.
 
     Args:
-        cube: (C, H, W).
-        columns: (W,) bool, the columns to use; all by default.
+        whitened: (C, H, W), centred.
+        columns: (W,) bool; others count for nothing.
+
+    Returns:
+        (C, C), double precision.
     """
-    part = cube if columns is None else cube[:, :, columns]
-    flat = (within_columns(part) if part.shape[1] >= 8 else part - part.mean((1, 2), keepdim=True)).flatten(1)
-    freedom = flat.shape[1] - part.shape[2] if part.shape[1] >= 8 else flat.shape[1] - 1
-    return (flat @ flat.T).double() / max(freedom, 1), max(freedom, 1)
+    used = whitened * columns.to(whitened)
+    weight = columns.to(whitened).expand(1, *whitened.shape[1:])
+    total = add_neighbours(add_neighbours(used, 2), 1)
+    weight = add_neighbours(add_neighbours(weight, 2), 1)
+    total = total / weight.clamp_min(1.0).sqrt()
+    used, total = used[:, :, columns].flatten(1), total[:, :, columns].flatten(1)
+    return 0.5 * (used @ used.T + total @ total.T).double()
+
+
+def effective_freedom(freedom: int) -> float:
+    """Independent pixels to which `smoothed_moments` of that many amount, in the spread of its eigenvalues.
+
+    The squared autocorrelation of white noise after a 3 x 3 mean sums to (1 + 2 (4 + 1) / 9)^2; the mean of it and of
+    a single pixel has half the correlation beside the centre.
+    """
+    beside = (1 + 10 / 9) ** 2 - 1
+    return freedom / (1 + 0.25 * beside)
 
 
 def regression_noise(moments: Tensor, freedom: int) -> Tensor:
@@ -50,35 +98,34 @@ def difference_noise(cube: Tensor) -> Tensor:
     return (detail.flatten(1).abs().median(1).values / 0.6745).square()
 
 
-def signal_axes(
-    moments: Tensor, variance: Tensor, freedom: int, *, margin: float = 1.05, rank: int | None = None
-) -> Tensor:
+def signal_axes(moments: Tensor, freedom: float, *, rank: int | None = None, margin: float = 1.03) -> Tensor:
     """Directions of whitened spectra whose variance exceeds what noise alone reaches.
 
     Largest eigenvalue of pure noise: (1 + sqrt(C / n))^2 (Marchenko & Pastur 1967); `margin` allows for its spread.
 
+    Args:
+        moments: (C, C) covariance of whitened spectra.
+        freedom: independent pixels behind it.
+        rank: number of axes, instead of the edge.
+
     Returns:
         (C, K) orthonormal columns by falling eigenvalue, K >= 1.
     """
-    scale = variance.sqrt()
-    values, vectors = torch.linalg.eigh(moments / (scale[:, None] * scale[None]))
+    values, vectors = torch.linalg.eigh(moments)
     edge = margin * (1 + math.sqrt(len(moments) / freedom)) ** 2
     count = int((values > edge).sum()) if rank is None else rank
     return vectors.flip(1)[:, : min(max(count, 1), len(values))]
 
 
-def residual_noise(moments: Tensor, variance: Tensor, axes: Tensor) -> Tensor:
-    """Noise variance again, from what a subspace leaves of each band, the share it swallows made up for.
+def residual_share(moments: Tensor, axes: Tensor) -> Tensor:
+    """What the noise variances are to be multiplied by, from what a subspace leaves of each whitened band.
 
-    With A = S V V' S^-1 the residual of band b has variance [(I - A) M (I - A)']_bb, of which noise has the share
-    1 - h_b, h_b = |V_b|^2.
+    The residual of band b has variance [(I - VV') M (I - VV')]_bb, of which noise has the share 1 - |V_b|^2.
     """
-    scale = variance.sqrt()
-    whitened = moments / (scale[:, None] * scale[None])
-    left = whitened - axes @ (axes.T @ whitened)
+    left = moments - axes @ (axes.T @ moments)
     left = left - (left @ axes) @ axes.T
     leverage = axes.square().sum(1)
-    return variance * (left.diagonal() / (1 - leverage).clamp_min(0.05)).clamp_min(1e-6)
+    return (left.diagonal() / (1 - leverage).clamp_min(0.05)).clamp_min(1e-6)
 
 
 @dataclass
@@ -98,21 +145,32 @@ def noise_model(cube: Tensor, *, columns: Tensor | None = None, rank: int | None
         rank: number of axes, instead of the Marchenko-Pastur edge.
     """
     bands, rows, cols = cube.shape
-    if columns is not None and int(columns.sum()) < max(4, cols // 4):
-        columns = None
-    moments, freedom = second_moments(cube, columns)
+    if columns is None or int(columns.sum()) < max(4, cols // 4):
+        columns = torch.ones(cols, dtype=torch.bool, device=cube.device)
+    part = cube if columns.all() else cube[:, :, columns]
+    freedom = degrees_of_freedom(rows, part.shape[2])
+    moments = second_moments(part)
     total = moments.diagonal().clamp_min(1e-30)
+    many = freedom >= 2 * bands and bands >= 16
     if freedom >= 2 * bands and bands >= 3:
-        variance = regression_noise(moments, freedom).clamp_min(0.0)
-        if bands < 16:
-            variance = torch.minimum(variance, difference_noise(cube).double())
+        variance = regression_noise(moments, freedom)
+        variance = torch.where(variance.isfinite() & (variance > 0), variance, 1e-10 * total)
+        if not many:
+            variance = torch.minimum(variance, difference_noise(part).double())
     else:
-        variance = difference_noise(cube).double()
-    variance = torch.where(variance.isfinite(), variance, total).maximum(1e-10 * total).minimum(total)
-    axes = signal_axes(moments, variance, freedom)
-    if freedom >= 2 * bands and bands >= 16:
-        variance = residual_noise(moments, variance, axes)
-        axes = signal_axes(moments, variance, freedom)
-    if rank is not None:
-        axes = signal_axes(moments, variance, freedom, rank=rank)
-    return NoiseModel(variance.sqrt().to(cube), axes.to(cube))
+        variance = difference_noise(part).double()
+    variance = variance.maximum(1e-10 * total).minimum(total)
+    if many:
+        scale = variance.sqrt()
+        whitened = moments / (scale[:, None] * scale[None])
+        variance = variance * residual_share(whitened, signal_axes(whitened, freedom))
+    level = variance.sqrt().to(cube)
+    mean = cube.mean(1) if rows >= FEWEST_ROWS else part.mean((1, 2))[:, None]
+    smooth = torch.zeros_like(moments)
+    step = max(3, CHUNK // (bands * cols))
+    for start in range(0, rows, step):
+        # a few rows at a time; neighbours across a border are not counted
+        whitened = (cube[:, start : start + step] - mean[:, None]) / level[:, None, None]
+        smooth += smoothed_moments(whitened, columns)
+    axes = signal_axes(smooth / freedom, effective_freedom(freedom), rank=rank)
+    return NoiseModel(level, axes.to(cube))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hsipipe.tasks.denoising.shared.clipping import below, clipped_moments, score_and_information
+from hsipipe.tasks.denoising.shared.noise_level import smoothed_moments
 
 CHUNK = 1 << 18  # samples at a time: small enough for the cache, large enough for the vector units
 
@@ -76,8 +77,7 @@ def completed_moments(samples: Samples, clean: Tensor, offsets: Tensor, centre: 
     for rows in samples.rows():
         score, _ = samples.linearised(clean[:, rows] + offsets[:, None], rows)
         whitened = (clean[:, rows] - centre[:, None, None]) / samples.level[:, None, None] + score
-        flat = whitened[:, :, columns].flatten(1)
-        moments += (flat @ flat.T).double()
+        moments += smoothed_moments(whitened, columns)
     return moments
 
 

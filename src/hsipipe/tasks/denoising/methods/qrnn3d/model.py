@@ -6,8 +6,8 @@ Neural Networks and Learning Systems 32(1), 2021, doi 10.1109/TNNLS.2020.2978756
 A layer convolves over rows, columns and bands to a candidate z = tanh(.) and a forget gate f = sigmoid(.), and then
 sweeps through the bands: h_i = f_i h_(i-1) + (1 - f_i) z_i, so that every band can use all bands before it. The
 direction of the sweep alternates from layer to layer; the first and the last layer sweep in both directions and add.
-The network is an encoder and a decoder with additive skips that halves the image's sides, never the bands, and adds what
-it finds to its input. Its weights do not depend on the number of bands or on the size of the image.
+The network is an encoder and a decoder with additive skips that halves the image's sides, never the bands, and adds
+what it finds to its input. Its weights do not depend on the number of bands or on the size of the image.
 """
 
 from __future__ import annotations
@@ -23,26 +23,30 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 
+def _sweep(candidate: Tensor, gate: Tensor, out: Tensor, reverse: bool) -> Tensor:
+    """The recurrence of `forget_pool`, written into `out`, which may be `candidate` or `gate` itself."""
+    z, f, h = candidate.unbind(2), gate.unbind(2), out.unbind(2)
+    previous = None
+    for band in range(len(z))[::-1] if reverse else range(len(z)):
+        if previous is None:
+            torch.addcmul(z[band], z[band], f[band], value=-1, out=h[band])
+        else:
+            torch.lerp(z[band], h[previous], f[band], out=h[band])
+        previous = band
+    return out
+
+
 class _ForgetPool(torch.autograd.Function):
     """The sweep h_i = f_i h_(i-1) + (1 - f_i) z_i along axis 2, with one kernel per band and direction.
 
-    Left to autograd, the recurrence would record several small operations and copies per band. Written out, its gradient
-    is a recurrence of the same form: with g_i = dL/dh_i + f_(i+1) g_(i+1), dL/dz_i = (1 - f_i) g_i and
-    dL/df_i = (h_(i-1) - z_i) g_i. A scan in log-depth would pass over the whole tensor 2 log2(C) times instead of once.
+    Left to autograd, the recurrence would record several small operations and copies per band. Written out, its
+    gradient is a recurrence of the same form: with g_i = dL/dh_i + f_(i+1) g_(i+1), dL/dz_i = (1 - f_i) g_i and
+    dL/df_i = (h_(i-1) - z_i) g_i. A scan in log-depth would pass over the whole tensor 2 log2(C) times, not once.
     """
 
     @staticmethod
     def forward(ctx: Any, candidate: Tensor, gate: Tensor, reverse: bool) -> Tensor:
-        hidden = torch.empty_like(candidate)
-        z, f, h = candidate.unbind(2), gate.unbind(2), hidden.unbind(2)
-        order = range(len(z))[::-1] if reverse else range(len(z))
-        previous = None
-        for band in order:
-            if previous is None:
-                torch.addcmul(z[band], z[band], f[band], value=-1, out=h[band])
-            else:
-                torch.lerp(z[band], h[previous], f[band], out=h[band])
-            previous = band
+        hidden = _sweep(candidate, gate, torch.empty_like(candidate), reverse)
         ctx.save_for_backward(candidate, gate, hidden)
         ctx.reverse = reverse
         return hidden
@@ -107,21 +111,39 @@ class QuasiRecurrentLayer(nn.Module):
             flat = functional.interpolate(features.flatten(1, 2), scale_factor=2, mode="bilinear", align_corners=False)
             features = flat.view(*features.shape[:3], 2 * height, 2 * width)
         # The sweep sums over hundreds of bands with gates near 1: float32 also where autocast convolves in bfloat16.
-        parts = self.conv(features).float().chunk(3 if self.both else 2, dim=1)
+        convolved = self.conv(features)
+        convolved = convolved.to(torch.promote_types(convolved.dtype, torch.float32))
+        parts = convolved.chunk(3 if self.both else 2, dim=1)
+        if not torch.is_grad_enabled():
+            return self._pool_in_place(*parts, reverse=reverse)
         candidate, gates = parts[0].tanh(), [gate.sigmoid() for gate in parts[1:]]
         if self.both:
             return forget_pool(candidate, gates[0]).add(forget_pool(candidate, gates[1], reverse=True))
         return forget_pool(candidate, gates[0], reverse=reverse)
 
+    def _pool_in_place(self, candidate: Tensor, *gates: Tensor, reverse: bool) -> Tensor:
+        """The same without gradients: in the memory of the convolution's result, of which a whole cube fills a lot."""
+        candidate.tanh_()
+        if not self.both:
+            # Into a tensor of its own, because a view would keep the gates' memory alive as long as the features.
+            hidden = torch.empty(candidate.shape, dtype=candidate.dtype, device=candidate.device)
+            return _sweep(candidate, gates[0].sigmoid_(), hidden, reverse)
+        upwards, downwards = (gate.sigmoid_() for gate in gates)
+        return _sweep(candidate, upwards, upwards, False) + _sweep(candidate, downwards, downwards, True)
+
 
 @contextmanager
 def _statistics_kept(layer: QuasiRecurrentLayer) -> Iterator[None]:
     """The second forward pass of a checkpointed layer must not count its batch into the running statistics again."""
-    layer.norm.track_running_stats = False
+    norm, counter = layer.norm, layer.norm.num_batches_tracked
+    assert counter is not None
+    momentum, seen = norm.momentum, counter.clone()
+    norm.momentum = 0.0
     try:
         yield
     finally:
-        layer.norm.track_running_stats = True
+        norm.momentum = momentum
+        counter.copy_(seen)
 
 
 class QRNN3D(nn.Module):
@@ -155,24 +177,24 @@ class QRNN3D(nn.Module):
         height, width = noisy.shape[-2:]
         padding = (0, -width % self.multiple, 0, -height % self.multiple)
         features = functional.pad(noisy, padding, mode="replicate").unsqueeze(1)
-        features = self._apply(self.extractor, features, False)
+        features = self._pass(self.extractor, features, False)
         skips = [features]
         reverse = False
         for layer in self.encoder:
-            features = self._apply(layer, features, reverse)
+            features = self._pass(layer, features, reverse)
             skips.append(features)
             reverse = not reverse
         skips.pop()  # the innermost features go straight on
         for index, layer in enumerate(self.decoder):
             if index:
                 features = features + skips.pop()
-            features = self._apply(layer, features, reverse)
+            features = self._pass(layer, features, reverse)
             reverse = not reverse
         features = features + skips.pop()
-        residual = self._apply(self.reconstructor, features, False).squeeze(1)
+        residual = self._pass(self.reconstructor, features, False).squeeze(1)
         return noisy + residual[..., :height, :width]
 
-    def _apply(self, layer: Any, features: Tensor, reverse: bool) -> Tensor:
+    def _pass(self, layer: Any, features: Tensor, reverse: bool) -> Tensor:
         if not (self.checkpointing and torch.is_grad_enabled()):
             return layer(features, reverse)
         return checkpoint(
