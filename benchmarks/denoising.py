@@ -189,6 +189,22 @@ def _table(rows: list[dict]) -> list[str]:
     return lines
 
 
+def read_rows(path: Path) -> list[dict]:
+    """Rows of an earlier run; numbers as numbers."""
+    with open(path, newline="", encoding="utf-8") as table:
+        return [
+            {key: _value(text) if key in COLUMNS[3:] else text for key, text in row.items() if text}
+            for row in csv.DictReader(table)
+        ]
+
+
+def _value(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the real scenes")
@@ -201,6 +217,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=available, choices=available)
     parser.add_argument("--side", type=int, default=128, help="rows and columns to crop to")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "denoising", help="without extension")
+    parser.add_argument("--update", action="store_true", help="keep rows of the output that this run does not renew")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows: list[dict] = []
@@ -208,9 +225,14 @@ def main() -> None:
         file, key = SCENES[name]
         clean = read_cube(options.data / file, key, options.side)
         rows += compare_scene(name, clean, options.cases, options.methods, options.package_python)
-    rows.sort(key=lambda row: options.cases.index(row["case"]))
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    with open(options.output.with_suffix(".csv"), "w", newline="", encoding="utf-8") as table:
+    target = options.output.with_suffix(".csv")
+    if options.update and target.exists():
+        rows += read_rows(target)
+    orders = [list(CASES), list(SCENES), available]
+    rows = list({tuple(row[key] for key in COLUMNS[:3]): row for row in reversed(rows)}.values())
+    rows.sort(key=lambda row: [order.index(row[key]) for order, key in zip(orders, COLUMNS[:3], strict=True)])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target, "w", newline="", encoding="utf-8") as table:
         writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: _text(value) for key, value in row.items()} for row in rows)

@@ -13,6 +13,7 @@ import yaml
 
 from hsipipe.errors import UserError, unknown
 from hsipipe.methods import Loader, Method, find_method, tasks
+from hsipipe.metrics.registry import METRICS
 from hsipipe.settings import settings_from
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -296,6 +297,10 @@ def _check_names(paper: Paper, where: str) -> None:
     shown: list[tuple[str, str, list[str], list[str]]] = []
     shown += [(f"tables.{key}", table.task, table.cases, table.variants or []) for key, table in paper.tables.items()]
     shown += [(f"figures.{key}", one.task, [one.case], one.variants or []) for key, one in paper.figures.items()]
+    for key, table in paper.tables.items():
+        for metric in table.metrics:
+            if metric not in METRICS:
+                raise unknown("metric", metric, METRICS, file=f"{where}: tables.{key}")
     for key, task, case_names, variant_names in shown:
         if task not in paper.cases:
             raise unknown("task", task, paper.cases, file=f"{where}: {key}")
@@ -305,6 +310,15 @@ def _check_names(paper: Paper, where: str) -> None:
         for name in variant_names:
             if name not in paper.variants[task]:
                 raise unknown("variant", name, paper.variants[task], file=f"{where}: {key}")
+    for key, one in paper.figures.items():
+        kinds = importlib.import_module(f"hsipipe.tasks.{one.task}.settings").FIGURES
+        if one.kind not in kinds:
+            raise unknown("kind of figure", one.kind, kinds, file=f"{where}: figures.{key}")
+        if one.metric not in METRICS:
+            raise unknown("metric", one.metric, METRICS, file=f"{where}: figures.{key}")
+    for index, claim in enumerate(paper.claims):
+        if claim.metric not in METRICS:
+            raise unknown("metric", claim.metric, METRICS, file=f"{where}: claims[{index}]")
 
 
 def load_papers(folder: str | Path, *, but: str = "") -> list[tuple[str, Paper]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,5 +31,8 @@ def job_log(path: str) -> Iterator[None]:
             print(f"error: {error}", file=file)
             print(f"error: {error}", file=terminal)
             raise SystemExit(2) from None
+        except Exception:
+            traceback.print_exc(file=file)
+            raise
         finally:
             sys.stdout, sys.stderr = sys.__stdout__, terminal

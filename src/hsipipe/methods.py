@@ -16,6 +16,15 @@ from hsipipe.errors import UserError, unknown
 TASKS_FOLDER = Path(__file__).parent / "tasks"
 KINDS = ("direct", "per-scene", "trained", "encoder", "oracle")
 DESTRIPE = "destripe+"
+TYPES: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "list": (list, tuple),
+    "dict": (dict,),
+    "any": (object,),
+}
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -79,21 +88,24 @@ def _checked(method: Method, name: str, value: Any, file: str | Path | None) -> 
     choices = entry.get("choices")
     if choices and value not in choices:
         raise unknown(f"value of {method.name}'s {name}", str(value), map(str, choices), file=file)
-    default = entry.get("default")
-    numeric = isinstance(default, (int, float)) and not isinstance(default, bool)
-    fits = (
-        value is None
-        or default is None
-        or (numeric and isinstance(value, (int, float)) and not isinstance(value, bool))
-        or isinstance(value, type(default))
-    )
-    if not fits:
+    expected = entry.get("type", type(entry.get("default")).__name__)
+    if expected not in TYPES:
+        raise UserError(f"a setting's type is one of {', '.join(TYPES)}", file=method.name, key=name, found=expected)
+    allowed = TYPES[expected]
+    number_as_text = expected == "float" and isinstance(value, str)  # YAML 1.1 reads 1e-3 as text
+    if number_as_text:
+        try:
+            return float(value)
+        except ValueError:
+            allowed = ()
+    fits = isinstance(value, allowed) and (expected == "bool" or not isinstance(value, bool))
+    if not fits and not (value is None and entry.get("default") is None):
         raise UserError(
-            f"{name} of method {method.name!r} must be {type(default).__name__}",
+            f"{name} of method {method.name!r} must be of type {expected}",
             file=file,
             key=name,
             found=f"{value!r}",
-            remedy=f"its default is {default!r}",
+            remedy=f"its default is {entry.get('default')!r}",
         )
     return value
 

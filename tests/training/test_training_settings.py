@@ -33,7 +33,6 @@ def test_steps_of_the_paper():
         ({"learning_rate": 0}, "learning_rate: must be above 0"),
         ({"optimizer": "adma"}, "did you mean 'adam'"),
         ({"schedule": "steps"}, "needs epochs"),
-        ({"step_epochs": (3,)}, "no effect"),
         ({"schedule": "steps", "step_epochs": (4, 4)}, "must rise"),
         ({"batch_size": 2.5}, "batch_size: must be a whole number"),
     ],

@@ -81,4 +81,4 @@ def mean_spectrum(scenes: Sequence[Scene], units: Sequence[Unit]) -> tuple[np.nd
         by_name = {scene.name: scene for scene in scenes}
         item = by_name[units[0].scene].read(units[0].item, window=units[0].window)
         spectra = item.cube[:, item.valid].T
-    return spectra.mean(axis=0), spectra.std(axis=0)
+    return np.nanmean(spectra, axis=0), np.nanstd(spectra, axis=0)

@@ -26,7 +26,7 @@ class SplitSettings:
         default="item",
         metadata={
             "meaning": "item: whole items; tile: all items cut from one satellite tile together; block: squares of "
-            "each item with a buffer between; parts: named in `parts`; official: HySpecNet-11k's lists; test: all is tested"
+            "each item with a buffer; parts: named in `parts`; official: HySpecNet-11k's lists; test: all is tested"
         },
     )
     fractions: tuple[float, float, float] = field(

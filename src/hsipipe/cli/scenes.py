@@ -92,6 +92,8 @@ def parse_assignments(pairs: list[str]) -> dict[str, Any]:
 
 def select_bands(options: argparse.Namespace) -> None:
     """Select bands of a file and print them."""
+    import numpy as np
+
     from hsipipe.bands.selection import fit_bands, write_bands_csv
     from hsipipe.cases.bands import SPECTRA
     from hsipipe.randomness import generator_for
@@ -110,7 +112,8 @@ def select_bands(options: argparse.Namespace) -> None:
     if options.figure:
         from hsipipe.bands.figure import draw_bands
 
-        draw_bands(chosen, item.wavelength_nm, spectra.mean(axis=0), spectra.std(axis=0), options.figure)
+        mean, deviation = np.nanmean(spectra, axis=0), np.nanstd(spectra, axis=0)
+        draw_bands(chosen, item.wavelength_nm, mean, deviation, options.figure, good_bands=item.good_bands)
     indices = [int(index) for index in chosen.indices]
     centres = None if chosen.wavelength_nm is None else [float(value) for value in chosen.wavelength_nm]
     if options.json:
@@ -140,4 +143,4 @@ def degrade_file(options: argparse.Namespace) -> None:
     else:
         result = unscale_item(item, scaled, noisy, keep_type=False)
     result.source = {**item.source, "noise": noise.describe(), "seed": options.seed}
-    write_image(options.output, result)
+    write_image(options.output, result, dtype="float32")

@@ -39,7 +39,7 @@ def table_columns(table: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def best_rows(means: pd.DataFrame, table: dict[str, Any], case: str, metric: str) -> set[str]:
-    """The variants with the best mean in a column; an oracle sees the truth and does not compete."""
+    """The variants with the best mean in a column; an oracle is given part of the truth and does not compete."""
     values = {}
     for variant, about in table["rows"].items():
         row = mean_of(means, table["task"], case, variant, metric)
@@ -117,7 +117,7 @@ def table_notes(table: dict[str, Any], means: pd.DataFrame) -> list[str]:
     units = means[(means.task == table["task"]) & means.case.isin(table["cases"]) & (means.metric != "peer_psnr")]
     counts = ", ".join(f"{case}: {count}" for case, count in units.groupby("case", sort=False).units.max().items())
     notes = [f"Means over test units ({counts}); ± is the standard deviation over seeds of random methods."]
-    notes.append("Bold: best of the column. An oracle sees the truth: it is a ceiling and does not compete.")
+    notes.append("Bold: best of the column. An oracle is given part of the truth and does not compete.")
     if any(table["simulated"].values()):
         notes.append("Cases marked *simulated* are simulated scenes, not measurements.")
     if table.get("published"):

@@ -35,6 +35,10 @@ HIDING_LAYERS = (
     "QL_QUALITY_CLOUDSHADOW",
     "QL_QUALITY_SNOW",
 )
+# The product interpolates over dead detector elements and marks those pixels, band by band; a few marked bands say
+# little against a pixel, so one is left out only when a tenth of the 202 bands is marked.
+DEFECTIVE_BANDS = 20
+SPLITS = ("easy", "hard")
 _BACKGROUND = 3  # QL_QUALITY_CLASSES: 1 land, 2 water, 3 background (outside the swath)
 _DATA, _TIFF = "-DATA.npy", "-SPECTRAL_IMAGE.TIF"
 _PATCH_PART = re.compile(r"-(Y\d+_X\d+|patch_?\d+)$", re.IGNORECASE)
@@ -86,13 +90,14 @@ def read_hyspecnet(
     form: str = "data",
     names: Collection[str] | None = None,
     layers: tuple[str, ...] = HIDING_LAYERS,
-    defective_bands: int = 0,
+    defective_bands: int = DEFECTIVE_BANDS,
 ) -> Iterator[Item]:
     """Read patches one by one, 202 bands each, masked by their quality layers.
 
     A pixel is invalid where the reader finds it so, where a layer of `layers` is not zero, where the classes say
     background, and where the pixel mask calls more than `defective_bands` of the 202 bands defective. A patch
-    without a valid pixel is passed over with a warning.
+    without a valid pixel is passed over with a warning. The official lists that name a patch stand in its
+    `source["official"]`, as {"easy": part, "hard": part}.
 
     Args:
         folder, form: as in `hyspecnet_patches`.
@@ -109,6 +114,7 @@ def read_hyspecnet(
         if missing:
             raise UserError(f"misses {len(missing)} of {len(names)} patches", file=folder, found=missing[0])
         patches = {name: path for name, path in patches.items() if name in set(names)}
+    official = {which: hyspecnet_split(folder, which) for which in SPLITS if _split_folder(Path(folder), which)}
     for name, path in patches.items():
         image = open_image(path)
         kept = np.flatnonzero(enmap_bands().hyspecnet)
@@ -124,7 +130,8 @@ def read_hyspecnet(
         if not valid.any():
             log.warning("%s: no valid pixel is left by its quality layers; the patch is passed over", path)
             continue
-        yield replace(item, name=name, valid=valid, source={**item.source, "tile": tile_of(name)})
+        lists = {which: parts[name] for which, parts in official.items() if name in parts}
+        yield replace(item, name=name, valid=valid, source={**item.source, "tile": tile_of(name), "official": lists})
 
 
 def quality_mask(
@@ -133,7 +140,7 @@ def quality_mask(
     bands: np.ndarray,
     *,
     layers: tuple[str, ...] = HIDING_LAYERS,
-    defective_bands: int = 0,
+    defective_bands: int = DEFECTIVE_BANDS,
 ) -> np.ndarray:
     """Pixels that the quality layers beside a patch exclude.
 
@@ -168,6 +175,12 @@ def quality_mask(
     return excluded
 
 
+def _split_folder(root: Path, which: str) -> Path | None:
+    """Where an official split lies: in the dataset or beside its `patches`."""
+    places = (base / "splits" / which for base in (root, root / "patches", root.parent))
+    return next((place for place in places if place.is_dir()), None)
+
+
 def hyspecnet_split(folder: str | Path, which: str = "easy") -> dict[str, str]:
     """The official split: part (train, val or test) of each patch.
 
@@ -178,19 +191,16 @@ def hyspecnet_split(folder: str | Path, which: str = "easy") -> dict[str, str]:
     Raises:
         UserError: no such split there, an empty list, or a patch in two parts.
     """
-    if which not in ("easy", "hard"):
-        raise unknown("split", which, ("easy", "hard"))
-    root = Path(folder)
-    for base in (root / "splits", root / "patches" / "splits", root.parent / "splits"):
-        if (base / which).is_dir():
-            break
-    else:
+    if which not in SPLITS:
+        raise unknown("split", which, SPLITS)
+    base = _split_folder(Path(folder), which)
+    if base is None:
         raise UserError(
-            "has no official split", file=root, remedy=f"expected splits/{which}/train.csv, val.csv, test.csv"
+            "has no official split", file=folder, remedy=f"expected splits/{which}/train.csv, val.csv, test.csv"
         )
     parts: dict[str, str] = {}
     for part in PARTS:
-        file = base / which / f"{part}.csv"
+        file = base / f"{part}.csv"
         if not file.is_file():
             raise UserError("does not exist", file=file)
         with open(file, newline="", encoding="utf-8") as stream:

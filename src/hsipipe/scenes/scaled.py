@@ -13,7 +13,10 @@ from hsipipe.scenes.scene import Item
 
 @dataclass(frozen=True)
 class Scaled:
-    """The good bands of an item, each scaled to [0, 1]: cube (good bands, rows, cols) float32, low and high (good bands,)."""
+    """The good bands of an item, each scaled to [0, 1].
+
+    Attributes: cube (good bands, rows, cols) float32; low, high and wavelength_nm (good bands,).
+    """
 
     cube: np.ndarray
     low: np.ndarray
@@ -22,7 +25,7 @@ class Scaled:
 
 
 def scale_item(item: Item) -> Scaled:
-    """Scale each good band by the smallest and largest value of its valid pixels; invalid pixels get the band's mean."""
+    """Scale each good band by the smallest and largest value of its valid pixels; invalid pixels get its mean."""
     if not item.valid.any() or not item.good_bands.any():
         raise UserError("has no valid pixel in any band", file=item.source.get("path"))
     cube = item.cube[item.good_bands].astype(np.float32)

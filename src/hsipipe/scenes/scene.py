@@ -27,7 +27,7 @@ AXES = {
     "digest": ("item",),
     "rows": ("item",),
     "cols": ("item",),
-    "good_band": ("band",),
+    "good_band": ("item", "band"),
     "wavelength_nm": ("band",),
     "fwhm_nm": ("band",),
 }
@@ -107,7 +107,7 @@ def write_scene(
 
     Layout (all with dimension scales, so `xarray.open_dataset(path, engine="h5netcdf")` opens it):
     cube (item, band, row, col), valid (item, row, col), rows (item), cols (item), wavelength_nm (band),
-    fwhm_nm (band), good_band (band), labels (item, row, col), abundances (item, endmember, row, col),
+    fwhm_nm (band), good_band (item, band), labels (item, row, col), abundances (item, endmember, row, col),
     endmembers (endmember, band), digest (item). Integer cubes keep their type, others are float32.
 
     Raises:
@@ -119,14 +119,14 @@ def write_scene(
             file.attrs[key] = value if isinstance(value, (int, float, str)) else json.dumps(value, default=str)
         first: Item | None = None
         stacks: dict[str, StackWriter] = {}
-        good = np.zeros(0, bool)
+        good: list[np.ndarray] = []
         names: list[str] = []
         sources: list[str] = []
         digests: list[str] = []
         sizes: list[tuple[int, ...]] = []
         for item in items:
             if first is None:
-                first, good = item, item.good_bands.copy()
+                first = item
                 dtype = item.cube.dtype if item.cube.dtype.kind in "iu" else np.float32
                 stacks = {"cube": StackWriter(file, "cube", dtype), "valid": StackWriter(file, "valid", np.uint8)}
                 if item.labels is not None:
@@ -134,7 +134,7 @@ def write_scene(
                 if item.abundances is not None:
                     stacks["abundances"] = StackWriter(file, "abundances", np.float32)
             _check_alike(item, first, names)
-            good &= item.good_bands
+            good.append(item.good_bands)
             for stack in stacks.values():
                 value = getattr(item, stack.name)
                 stack.append(np.zeros(item.valid.shape, np.int32) if value is None else value)
@@ -148,7 +148,7 @@ def write_scene(
         write_strings(file, "source", sources)
         write_strings(file, "digest", digests)
         file["rows"], file["cols"] = np.array(sizes, np.int32).T
-        file["good_band"] = good.astype(np.uint8)
+        file["good_band"] = np.stack(good).astype(np.uint8)
         for key in ("wavelength_nm", "fwhm_nm"):
             value = getattr(first, key)
             if value is not None:
@@ -183,7 +183,8 @@ class Scene:
     """A scene file, opened for reading; items are read one at a time.
 
     Attributes: path, name, simulated, items (names), sizes (item -> rows, cols), digests (item -> SHA-256 of its data),
-    bands (count), dtype, good_bands, wavelength_nm, fwhm_nm, endmembers, class_names.
+    bands (count), dtype, good_bands (those that are good in more than half of the items: a band that is constant over
+    one small patch of water is still a band of the scene), wavelength_nm, fwhm_nm, endmembers, class_names.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -197,7 +198,8 @@ class Scene:
         self.digests: dict[str, str] = dict(zip(self.items, read_strings(self._file, "digest"), strict=True))
         self.bands: int = self._file["cube"].shape[1]
         self.dtype: np.dtype = self._file["cube"].dtype
-        self.good_bands: np.ndarray = self._file["good_band"][()].astype(bool)
+        self._good_band: np.ndarray = self._file["good_band"][()].astype(bool)
+        self.good_bands: np.ndarray = self._good_band.mean(axis=0) > 0.5
         self.wavelength_nm: np.ndarray | None = self._optional("wavelength_nm")
         self.fwhm_nm: np.ndarray | None = self._optional("fwhm_nm")
         self.endmembers: np.ndarray | None = self._optional("endmembers")
@@ -235,7 +237,7 @@ class Scene:
             cube=cube.astype(np.float32),
             name=item,
             valid=self._file["valid"][(index, *space)].astype(bool),
-            good_bands=self.good_bands[chosen],
+            good_bands=self._good_band[index, chosen],
             wavelength_nm=None if self.wavelength_nm is None else self.wavelength_nm[chosen],
             fwhm_nm=None if self.fwhm_nm is None else self.fwhm_nm[chosen],
             labels=labels,

@@ -12,6 +12,7 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from hsipipe.errors import UserError, unknown
 from hsipipe.randomness import seed_for
@@ -46,6 +47,7 @@ class TrainingLoop(lightning.LightningModule):
         self._device_used = device
         self._unseen: list[tuple[int, Tensor]] = []
         self._saved_at = self._clock = time.monotonic()
+        self.bar: tqdm | None = None
         if state.loss_count and self.epoch_is_complete:
             self.end_epoch()  # the attempt before was killed during validation
 
@@ -85,8 +87,6 @@ class TrainingLoop(lightning.LightningModule):
         if settings.gradient_clip is not None:
             self.clip_gradients(optimizer, settings.gradient_clip, gradient_clip_algorithm="norm")
         optimizer.step()
-        if self.trainer.progress_bar_callback is not None:
-            self.log("loss", value.detach(), prog_bar=True, on_epoch=False, batch_size=1)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Count the step, look at the losses, save when it is time or when the process was told to end."""
@@ -95,6 +95,8 @@ class TrainingLoop(lightning.LightningModule):
         due = time.monotonic() - self._saved_at >= self.recipe.settings.checkpoint_every_s
         if due or terminated or self._device_used.type == "cpu" or len(self._unseen) >= LOOK_EVERY:
             self._look_at_losses()
+        if self.bar is not None:
+            self.bar.update()
         if due or terminated:
             self.save()
         if terminated:
@@ -173,6 +175,8 @@ class TrainingLoop(lightning.LightningModule):
             self.state.loss_sum += value
             self.state.loss_count += 1
         self._unseen.clear()
+        if self.bar is not None:
+            self.bar.set_postfix(loss=f"{self.state.loss_sum / self.state.loss_count:.4g}", refresh=False)
 
     def _diverged(self, what: str, step: int) -> UserError:
         settings = self.recipe.settings
@@ -217,9 +221,11 @@ def run(loop: TrainingLoop, *, progress: bool, device: torch.device) -> None:
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=progress and sys.stderr.isatty(),
+        enable_progress_bar=False,  # it writes to standard output, and counts from 0 again after a resume
         default_root_dir=loop.folder.folder,
     )
+    if progress and sys.stderr.isatty():
+        loop.bar = tqdm(total=settings.total_steps, initial=loop.state.step, desc="training", unit="step")
     try:
         trainer.fit(loop)
     except SystemExit:
@@ -227,6 +233,9 @@ def run(loop: TrainingLoop, *, progress: bool, device: torch.device) -> None:
         if trainer.received_sigterm:
             raise SystemExit(143) from None
         raise
+    finally:
+        if loop.bar is not None:
+            loop.bar.close()
 
 
 def _precision(name: str, device: torch.device) -> Any:

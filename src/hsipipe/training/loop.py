@@ -49,7 +49,7 @@ class TrainingResult:
     """How a training went.
 
     Attributes:
-        model: the module given to `fit`, with the weights of the best epoch, in evaluation mode.
+        model: the module given to `fit`, with the weights of the best epoch, in evaluation mode, on the CPU.
         history: one row per epoch: epoch (from 1), step, learning_rate, train_loss, validation metrics, seconds.
         best_value: best value of the monitored metric, or None if it never was a number.
         best_epoch: the epoch that it belongs to.
@@ -102,7 +102,7 @@ def fit(
         monitor: the metric that decides on the best epoch and on early stopping: one of `validate`'s, or `train_loss`;
             without `validate`, `loss` is the training loss.
         mode: whether a lower or a higher monitored value is better.
-        progress: whether to show a bar per epoch on a terminal; each epoch is logged anyway.
+        progress: whether to show a bar on a terminal; each epoch is logged anyway.
 
     Raises:
         UserError: the loss or the weights stopped being finite (naming step and learning rate; the last checkpoint,
@@ -119,7 +119,7 @@ def fit(
     ended = folder.finished(model)
     if ended is not None:
         log.info("this training ended before, at step %d; its weights are taken", ended.step)
-        return _result(model.eval(), ended, resumed_from=ended.step)
+        return _result(model.cpu().eval(), ended, resumed_from=ended.step)
 
     target = torch.device(devices.current().torch_name)
     model.to(target)
@@ -143,7 +143,7 @@ def fit(
     if state.best_weights is not None:
         model.load_state_dict(state.best_weights)
     folder.finish(model, state)
-    return _result(model.eval(), state, resumed_from=resumed_from)
+    return _result(model.cpu().eval(), state, resumed_from=resumed_from)
 
 
 def _result(model: nn.Module, state: Progress, *, resumed_from: int) -> TrainingResult:

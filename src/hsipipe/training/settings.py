@@ -34,7 +34,8 @@ class TrainingSettings:
         metadata={"meaning": "constant, half a cosine down to 0, or steps: falling at the epochs of `step_epochs`"},
     )
     step_epochs: tuple[int, ...] = field(
-        default=(), metadata={"meaning": "epochs after which schedule `steps` lowers the rate", "minimum": 1}
+        default=(),
+        metadata={"meaning": "epochs after which schedule `steps` lowers the rate; else unused", "minimum": 1},
     )
     step_factor: float = field(
         default=0.1, metadata={"meaning": "what schedule `steps` multiplies the rate by", "above": 0, "maximum": 1}
@@ -63,10 +64,6 @@ class TrainingSettings:
         check(self)
         if self.schedule == "steps" and not self.step_epochs:
             raise UserError("schedule `steps` needs epochs", key="step_epochs", remedy="e.g. step_epochs: [40, 45]")
-        if self.schedule != "steps" and self.step_epochs:
-            raise UserError(
-                f"has no effect with schedule {self.schedule!r}", key="step_epochs", remedy="set schedule: steps"
-            )
         if list(self.step_epochs) != sorted(set(self.step_epochs)):
             raise UserError("must rise", key="step_epochs", found=list(self.step_epochs))
 

@@ -6,6 +6,7 @@ import torch
 from hsipipe.errors import UserError
 from hsipipe.tasks.denoising.shared.wavelets import (
     WAVELETS,
+    analyse,
     analysis_matrix,
     decompose,
     pad_symmetric,
@@ -13,6 +14,7 @@ from hsipipe.tasks.denoising.shared.wavelets import (
     reconstruct,
     scaling_filter,
     subbands,
+    synthesise,
     usable_levels,
 )
 
@@ -62,6 +64,15 @@ def test_many_images_go_through_in_parts_without_mixing():
     coefficients = decompose(images, levels=4)
     assert torch.allclose(coefficients[37], decompose(images[37], levels=4), atol=1e-5)
     assert (reconstruct(coefficients, levels=4) - images).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["haar", "db2", "db10"])
+@pytest.mark.parametrize("length", [514, 544, 640, 1504])
+def test_long_axes_in_blocks_equal_the_whole_matrix(name, length):
+    signals = torch.from_numpy(np.random.default_rng(4).normal(size=(2, 3, length)))
+    whole = signals @ torch.from_numpy(analysis_matrix(name, length)).mT
+    assert (analyse(signals, name) - whole).abs().max() < 1e-11
+    assert (synthesise(whole, name) - signals).abs().max() < 1e-11
 
 
 def test_subbands_tile_the_coefficients():

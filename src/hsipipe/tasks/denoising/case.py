@@ -59,6 +59,8 @@ def read_truth(scene: Scene, unit: Unit, bands: Sequence[int] | np.ndarray) -> T
     cube = normalise(item.cube, low, high)
     if not item.valid.all():
         cube = np.where(item.valid, cube, cube[:, item.valid].mean(axis=1)[:, None, None])
+    # A band without a measurement in this unit alone (NaN, nodata) carries nothing: it becomes zero.
+    cube = np.where(item.good_bands[:, None, None], cube, 0)
     return Truth(cube.astype(np.float32), item.valid, low, high, item.wavelength_nm)
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hsipipe.errors import unknown
 from hsipipe.hdf5 import open_checked
 from hsipipe.metrics.registry import METRICS
 from hsipipe.report.scores import mean_of, mean_scores, read_scores
 from hsipipe.report.style import KIND_COLOURS, composite, rgb_bands, save_figure, start_figure, stretch
 from hsipipe.tasks.denoising.case import PREDICTION_FORMAT, CaseFile
+from hsipipe.tasks.denoising.settings import FIGURES
 
 CONTROLS = ("noisy", "constant")
 
@@ -65,8 +65,6 @@ def draw(
         records: variant -> run.json.
         outputs: PNG and SVG paths.
     """
-    if figure["kind"] not in KINDS:
-        raise unknown("kind of figure", figure["kind"], KINDS)
     loaded = {name: json.loads(Path(path).read_text(encoding="utf-8")) for name, path in records.items()}
     frame = read_scores(scores)
     frame = frame[(frame.task == "denoising") & (frame.case == figure["case"])]
@@ -265,9 +263,6 @@ def _label_points(axis: Any, points: list[tuple[float, float, str]]) -> None:
         )
 
 
-KINDS: dict[str, Callable[[Material], Any]] = {
-    "bars": draw_bars,
-    "visual": draw_visual,
-    "spectra": draw_spectra,
-    "time": draw_time,
-}
+KINDS: dict[str, Callable[[Material], Any]] = dict(
+    zip(FIGURES, (draw_bars, draw_visual, draw_spectra, draw_time), strict=True)
+)

@@ -10,6 +10,9 @@ from hsipipe.cases.split import SplitSettings
 from hsipipe.degrade.noise import parse_noise
 
 
+FIGURES = ("bars", "visual", "spectra", "time")  # the kinds of figure that `draw` knows
+
+
 @dataclass(frozen=True)
 class CaseSettings:
     """A denoising case: scenes, split, bands, noise."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
+from torch.nn.functional import pad
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ def haar_basis(size: int, like: Tensor) -> Tensor:
     basis = torch.ones(1, 1, dtype=torch.float64)
     while len(basis) < size:
         smooth = torch.kron(basis, torch.tensor([[1.0, 1.0]], dtype=torch.float64))
-        detail = torch.kron(torch.eye(len(basis), dtype=torch.float64), torch.tensor([[1.0, -1.0]], dtype=torch.float64))
+        detail = torch.kron(
+            torch.eye(len(basis), dtype=torch.float64), torch.tensor([[1.0, -1.0]], dtype=torch.float64)
+        )
         basis = torch.cat([smooth, detail]) / math.sqrt(2)
     return basis.to(like)
 
@@ -91,7 +93,7 @@ def match(guide: Tensor, profile: Profile) -> Tensor:
 def _distances(
     guide: Tensor, padded: Tensor, patch: int, row_starts: Tensor, col_starts: Tensor, up: int, left: int
 ) -> Tensor:
-    """Mean square differences of patches: (shifts, reference rows, reference columns)."""
+    """Sums of squared differences of patches: (shifts, reference rows, reference columns)."""
     width, span = guide.shape[2], 2 * left + 1
     distances = guide.new_empty((2 * up + 1) * span, len(row_starts), len(col_starts))
     for dy in range(2 * up + 1):
@@ -99,8 +101,9 @@ def _distances(
         for image, around in zip(guide, padded[:, dy : dy + guide.shape[1]], strict=True):
             moved = around.unfold(1, width, 1).transpose(0, 1)
             energy += (moved - image).square_()
-        summed = avg_pool2d(energy[:, None], (patch, 1), stride=1)[:, :, row_starts]
-        summed = avg_pool2d(summed, (1, patch), stride=1)[:, 0, :, col_starts]
+        # sums over patches, at the references only: rows first, they lie together in memory
+        tall = sum(energy.index_select(1, row_starts + i) for i in range(patch))
+        summed = sum(tall.index_select(2, col_starts + i) for i in range(patch))
         distances[dy * span : (dy + 1) * span] = summed
     return distances
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hsipipe.tasks.denoising.shared.noise_level import NoiseModel, noise_model
+from hsipipe.tasks.denoising.shared.noise_level import NoiseModel, noise_model, stripe_proof_model
 
 FEWEST_ROWS = 8
 FEWEST_RESIDUAL_BANDS = 8
@@ -87,6 +87,37 @@ def find_stripes(cube: Tensor, noise: NoiseModel, *, contrast: float = 2.0, cons
     return Stripes(striped, power, residual * trust * noise.level[:, None], centre[:, 0] * noise.level)
 
 
+def sparse_offsets(cube: Tensor, noise: NoiseModel, *, limit: float = 5.0, share: float = 0.5) -> Tensor:
+    """Stripes in some bands of a column only: single offsets that stand out from the other bands' prediction.
+
+    An entry (band, column) is taken when its whitened column mean leaves the subspace by more than `limit` standard
+    errors (of the noise, or of all entries if they scatter more), alike in the middle two of four row quarters. The
+    rest of the column then says what its spectrum is inside the subspace, so that the offset is known whole. Columns
+    with more than `share` of their bands taken are left to `find_stripes`.
+
+    Returns:
+        (C, W) offsets in the cube's units, 0 where there are none.
+    """
+    bands, rows, cols = cube.shape
+    if rows < FEWEST_ROWS or bands - noise.axes.shape[1] < FEWEST_RESIDUAL_BANDS or cols < 2:
+        return cube.new_zeros(bands, cols)
+    means = cube.mean(1) / noise.level[:, None]
+    centre = means.median(1, keepdim=True).values
+    quarters = torch.stack([part.mean(1) for part in cube.chunk(4, dim=1)]) / noise.level[:, None] - centre
+    quarters = (quarters - noise.axes @ (noise.axes.T @ quarters)).sort(0).values
+    middle = quarters[1:-1].mean(0)
+    leverage = noise.axes.square().sum(1, keepdim=True).clamp_max(0.9)
+    offsets = torch.zeros_like(means)
+    for _ in range(3):
+        residual = project_out(means - centre - offsets, noise.axes)
+        scatter = (1.4826 * residual.abs().median()).clamp_min(rows**-0.5)
+        candidate = residual + offsets * (1 - leverage)
+        taken = (candidate.abs() > limit * scatter) & (middle * candidate.sign() > 0.5 * candidate.abs())
+        taken &= taken.float().mean(0) <= share
+        offsets = torch.where(taken, offsets + residual / (1 - leverage), 0.0)
+    return offsets * noise.level[:, None]
+
+
 def robust_location(values: Tensor, *, steps: int = 4, bend: float = 1.5) -> Tensor:
     """Huber's location along the rows of (..., H, W) -> (..., W), started at the median (Huber 1964)."""
     location = values.median(-2).values
@@ -148,22 +179,60 @@ def _solve_chain(pull: Tensor, stiffness: Tensor, power: Tensor) -> Tensor:
     return value
 
 
-def destripe(noisy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Remove column stripes from one cube; an image without stripes comes back as it is.
+def learn(cube: Tensor, *, search: bool = True, rank: int | None = None) -> tuple[NoiseModel, Stripes, Tensor]:
+    """Noise, signal subspace and stripes of one cube.
 
     Args:
-        noisy: (C, H, W).
+        cube: (C, H, W), finite, no constant band.
+        search: False takes it as free of stripes.
+        rank: of the subspace, if known.
 
     Returns:
-        the cube less its offsets (C, H, W); the striped columns (W,) bool; the offsets (C, W), 0 elsewhere.
+        the noise; stripes through most bands of a column; offsets (C, W) of single entries, which are not in
+        `Stripes.outside` and were taken off before the rest was learned.
     """
-    noise = noise_model(noisy)
-    stripes = find_stripes(noisy, noise)
-    if not stripes.columns.any():
-        return noisy, stripes.columns, torch.zeros_like(stripes.outside)
-    noise = noise_model(noisy, columns=~stripes.columns)
-    stripes = find_stripes(noisy, noise)
-    images = torch.einsum("ck,chw->khw", noise.axes, noisy / noise.level[:, None, None])
+    bands, rows, cols = cube.shape
+    plain = torch.ones(cols, dtype=torch.bool, device=cube.device)
+    single = cube.new_zeros(bands, cols)
+    if search and rows >= FEWEST_ROWS and cols >= 2:
+        first = stripe_proof_model(cube)
+        single = sparse_offsets(cube, first)
+        if single.any():
+            cube = cube - single[:, None]
+        striped = find_stripes(cube, first).columns
+        if int((~striped).sum()) >= max(4, cols // 8):
+            plain = ~striped
+    noise = noise_model(cube, columns=plain, rank=rank)
+    if plain.all():
+        return noise, Stripes(~plain, cube.new_zeros(cols), cube.new_zeros(bands, cols), cube.mean((1, 2))), single
+    return noise, find_stripes(cube, noise), single
+
+
+def destripe(noisy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Remove column stripes; an image without stripes comes back as it is.
+
+    Args:
+        noisy: (B, C, H, W), or one cube (C, H, W), finite.
+
+    Returns:
+        the cubes less their offsets, of the same shape; the striped columns (B, W) bool; the offsets (B, C, W), 0
+        elsewhere; without B for one cube.
+    """
+    if noisy.ndim == 4:
+        parts = [destripe(cube) for cube in noisy]
+        return tuple(torch.stack(list(part)) for part in zip(*parts, strict=True))  # type: ignore[return-value]
+    offsets = torch.zeros_like(noisy[:, 0])
+    columns = torch.zeros(noisy.shape[2], dtype=torch.bool, device=noisy.device)
+    varying = noisy.amin((1, 2)) < noisy.amax((1, 2))
+    if not varying.any():
+        return noisy, columns, offsets
+    cube = noisy if varying.all() else noisy[varying]
+    noise, stripes, single = learn(cube)
+    columns = stripes.columns | (single != 0).any(0)
+    if not columns.any():
+        return noisy, columns, offsets
+    weights = (noise.axes / noise.level[:, None]).T
+    images = (weights @ cube.flatten(1)).view(-1, *cube.shape[1:]) - (weights @ single)[:, None]
     inside = noise.axes @ offsets_inside(images, stripes.power)
-    offsets = torch.where(stripes.columns, stripes.outside + noise.level[:, None] * inside, 0.0)
-    return noisy - offsets[:, None], stripes.columns, offsets
+    offsets[varying] = single + torch.where(stripes.columns, stripes.outside + noise.level[:, None] * inside, 0.0)
+    return noisy - offsets[:, None], columns, offsets

@@ -26,6 +26,9 @@ def finite(cubes: Tensor) -> Tensor:
 
     Returns the same tensor where everything is finite.
     """
+    # A sum is finite only if its terms are, and takes no memory; a sum that overflows is looked into.
+    if bool(torch.isfinite(cubes.sum())):
+        return cubes
     good = torch.isfinite(cubes)
     if bool(good.all()):
         return cubes
@@ -103,7 +106,13 @@ def noise_level(cubes: Tensor, second_moments: Tensor | None = None) -> Tensor:
 
 def band_means(cubes: Tensor) -> Tensor:
     """Band means (B, C) of (B, C, H, W), summed in float64."""
-    return cubes.sum(dim=(-2, -1), dtype=torch.float64) / (cubes.shape[-2] * cubes.shape[-1])
+    # Some bands at a time in one buffer: a float64 copy of all would be twice the cube.
+    means = torch.empty(cubes.shape[:2], dtype=torch.float64, device=cubes.device)
+    buffer = torch.empty_like(cubes[:, :16], dtype=torch.float64)
+    for first in range(0, cubes.shape[1], 16):
+        part = cubes[:, first : first + 16]
+        means[:, first : first + 16] = buffer[:, : part.shape[1]].copy_(part).mean(dim=(-2, -1))
+    return means
 
 
 def whitening(level: Tensor) -> tuple[Tensor, Tensor]:

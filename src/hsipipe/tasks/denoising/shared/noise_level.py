@@ -1,4 +1,4 @@
-"""Noise level per band and signal subspace from second moments alone, indifferent to column stripes."""
+"""Noise level per band and signal subspace of one cube, from second moments."""
 
 from __future__ import annotations
 
@@ -9,29 +9,13 @@ import torch
 from torch import Tensor
 
 
-FEWEST_ROWS = 8  # below this the mean of a column tells nothing
-CHUNK = 1 << 19  # samples at a time
+FEWEST_BANDS = 16  # below this a band has too few others to be predicted from
+CHUNK = 1 << 17  # samples at a time, for the cache
 
 
-def within_columns(cube: Tensor) -> Tensor:
-    """(C, H, W) less the mean of each column in each band: offsets that are constant down a column vanish.
-
-    An image of fewer than 8 rows is centred as a whole instead.
-    """
-    if cube.shape[1] < FEWEST_ROWS:
-        return cube - cube.mean((1, 2), keepdim=True)
-    return cube - cube.mean(1, keepdim=True)
-
-
-def degrees_of_freedom(rows: int, cols: int) -> int:
-    """Independent pixels that are left by `within_columns`."""
-    return max(rows * cols - (cols if rows >= FEWEST_ROWS else 1), 1)
-
-
-def second_moments(cube: Tensor) -> Tensor:
-    """Covariance (C, C) between bands within columns, in double precision."""
-    flat = within_columns(cube).flatten(1)
-    return (flat @ flat.T).double() / degrees_of_freedom(*cube.shape[1:])
+def second_moments(flat: Tensor, freedom: int) -> Tensor:
+    """Covariance (C, C) of centred (C, n) samples, in double precision."""
+    return (flat @ flat.T).double() / freedom
 
 
 def add_neighbours(values: Tensor, dim: int) -> Tensor:
@@ -136,41 +120,60 @@ class NoiseModel:
     axes: Tensor
 
 
-def noise_model(cube: Tensor, *, columns: Tensor | None = None, rank: int | None = None) -> NoiseModel:
-    """Noise levels and signal subspace of one cube, from variation within columns.
-
-    Args:
-        cube: (C, H, W), no constant band.
-        columns: (W,) bool, the columns to learn from; all if fewer than a quarter (or 4) are named.
-        rank: number of axes, instead of the Marchenko-Pastur edge.
-    """
-    bands, rows, cols = cube.shape
-    if columns is None or int(columns.sum()) < max(4, cols // 4):
-        columns = torch.ones(cols, dtype=torch.bool, device=cube.device)
-    part = cube if columns.all() else cube[:, :, columns]
-    freedom = degrees_of_freedom(rows, part.shape[2])
-    moments = second_moments(part)
+def _levels(cube: Tensor, flat: Tensor, freedom: int) -> tuple[Tensor, Tensor]:
+    """Noise level (C,) of centred (C, n) samples of `cube`, and axes (C, K) of what rises above it."""
+    bands = len(flat)
+    moments = second_moments(flat, freedom)
     total = moments.diagonal().clamp_min(1e-30)
-    many = freedom >= 2 * bands and bands >= 16
     if freedom >= 2 * bands and bands >= 3:
         variance = regression_noise(moments, freedom)
         variance = torch.where(variance.isfinite() & (variance > 0), variance, 1e-10 * total)
-        if not many:
-            variance = torch.minimum(variance, difference_noise(part).double())
+        if bands < FEWEST_BANDS:
+            variance = torch.minimum(variance, difference_noise(cube).double())
     else:
-        variance = difference_noise(part).double()
+        variance = difference_noise(cube).double()
     variance = variance.maximum(1e-10 * total).minimum(total)
-    if many:
-        scale = variance.sqrt()
-        whitened = moments / (scale[:, None] * scale[None])
-        variance = variance * residual_share(whitened, signal_axes(whitened, freedom))
-    level = variance.sqrt().to(cube)
-    mean = cube.mean(1) if rows >= FEWEST_ROWS else part.mean((1, 2))[:, None]
-    smooth = torch.zeros_like(moments)
+    scale = variance.sqrt()
+    whitened = moments / (scale[:, None] * scale[None])
+    axes = signal_axes(whitened, freedom)
+    if freedom >= 2 * bands and bands >= FEWEST_BANDS:
+        share = residual_share(whitened, axes)
+        variance = variance * share
+        axes = signal_axes(whitened / (share[:, None] * share[None]).sqrt(), freedom)
+    return variance.sqrt().to(flat), axes.to(flat)
+
+
+def stripe_proof_model(cube: Tensor) -> NoiseModel:
+    """Noise levels and signal axes from variation within columns alone, to which column stripes do not add.
+
+    Args:
+        cube: (C, H, W), at least 2 rows, no constant band.
+    """
+    _, rows, cols = cube.shape
+    flat = (cube - cube.mean(1, keepdim=True)).flatten(1)
+    return NoiseModel(*_levels(cube, flat, max((rows - 1) * cols, 1)))
+
+
+def noise_model(cube: Tensor, *, columns: Tensor | None = None, rank: int | None = None) -> NoiseModel:
+    """Noise levels and signal subspace of one cube; the subspace with the help of the scene's smoothness.
+
+    Args:
+        cube: (C, H, W), no constant band.
+        columns: (W,) bool, the columns to learn from; all by default.
+        rank: number of axes, instead of the Marchenko-Pastur edge.
+    """
+    bands, rows, cols = cube.shape
+    if columns is None:
+        columns = torch.ones(cols, dtype=torch.bool, device=cube.device)
+    part = cube if columns.all() else cube[:, :, columns]
+    freedom = max(part[0].numel() - 1, 1)
+    centre = part.mean((1, 2))
+    level, axes = _levels(part, (part - centre[:, None, None]).flatten(1), freedom)
+    moments = torch.zeros(bands, bands, dtype=torch.float64, device=cube.device)
     step = max(3, CHUNK // (bands * cols))
     for start in range(0, rows, step):
         # a few rows at a time; neighbours across a border are not counted
-        whitened = (cube[:, start : start + step] - mean[:, None]) / level[:, None, None]
-        smooth += smoothed_moments(whitened, columns)
-    axes = signal_axes(smooth / freedom, effective_freedom(freedom), rank=rank)
+        chunk = (cube[:, start : start + step] - centre[:, None, None]) / level[:, None, None]
+        moments += smoothed_moments(chunk, columns)
+    axes = signal_axes(moments / freedom, effective_freedom(freedom), rank=rank)
     return NoiseModel(level, axes.to(cube))

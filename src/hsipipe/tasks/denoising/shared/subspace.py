@@ -30,9 +30,11 @@ def gram(cubes: Tensor) -> Tensor:
     batch, bands, count = pixels.shape
     total = torch.zeros(batch, bands, bands, dtype=torch.float64, device=cubes.device)
     step = max(1, 2**19 // max(1, bands)) if cubes.device.type == "cpu" else count
+    buffer = torch.empty(batch, bands, min(step, count), dtype=torch.float64, device=cubes.device)
     for first in range(0, count, step):
-        part = pixels[:, :, first : first + step].double()
-        total += part @ part.mT
+        part = pixels[:, :, first : first + step]
+        part = buffer[:, :, : part.shape[2]].copy_(part)
+        total.baddbmm_(part, part.mT)
     return total
 
 

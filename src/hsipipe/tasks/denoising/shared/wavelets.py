@@ -20,6 +20,8 @@ from torch import Tensor
 
 from hsipipe.errors import UserError, unknown
 
+# Longer axes go through in blocks: a dense matrix costs time in proportion to the length.
+LONGEST_DENSE = 512
 WAVELETS = ("haar", *(f"db{order}" for order in range(1, 11)))
 
 
@@ -133,8 +135,8 @@ def decompose(images: Tensor, *, wavelet: str = "db5", levels: int = 5) -> Tenso
         block = pad_symmetric(flat[part], rows, cols)
         target = result[part]
         for level in range(levels):
-            down, across = _matrices(wavelet, rows >> level, cols >> level, images)
-            target[..., : rows >> level, : cols >> level] = down @ (block @ across.mT)
+            changed = analyse(analyse(block, wavelet).mT, wavelet).mT
+            target[..., : rows >> level, : cols >> level] = changed
             block = target[..., : rows >> (level + 1), : cols >> (level + 1)]
     return result.reshape(*images.shape[:-2], rows, cols)
 
@@ -158,9 +160,8 @@ def reconstruct(
     for part in _parts(flat.shape[0], rows * cols, flat):
         block = flat[part].clone()
         for level in reversed(range(levels)):
-            down, across = _matrices(wavelet, rows >> level, cols >> level, flat)
             corner = block[..., : rows >> level, : cols >> level]
-            changed = down.mT @ (corner @ across)
+            changed = synthesise(synthesise(corner, wavelet).mT, wavelet).mT
             if level:
                 corner.copy_(changed)
             else:
@@ -189,9 +190,55 @@ def _parts(count: int, pixels: int, like: Tensor) -> list[slice]:
     return [slice(first, first + step) for first in range(0, count, step)]
 
 
-def _matrices(wavelet: str, rows: int, cols: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    def matrix(length: int) -> Tensor:
-        return torch.as_tensor(analysis_matrix(wavelet, length), dtype=like.dtype, device=like.device)
+def analyse(signals: Tensor, wavelet: str) -> Tensor:
+    """One level of the periodic transform along the last axis (..., N): N/2 low-pass, then N/2 high-pass values."""
+    length = signals.shape[-1]
+    if length <= LONGEST_DENSE:
+        return signals @ _like(analysis_matrix(wavelet, length), signals).mT
+    window, step = _window(wavelet, length, signals)
+    margin = (window.shape[1] - step) // 2
+    wrapped = torch.cat([signals[..., length - margin :], signals, signals[..., :margin]], dim=-1)
+    blocks = wrapped.unfold(-1, step + 2 * margin, step) @ window.mT
+    # (..., blocks, step) with low then high in each block to (..., N) with all low, then all high.
+    return blocks.unflatten(-1, (2, -1)).transpose(-3, -2).flatten(-3)
 
-    down = matrix(rows)
-    return down, down if rows == cols else matrix(cols)
+
+def synthesise(coefficients: Tensor, wavelet: str) -> Tensor:
+    """The inverse of `analyse`."""
+    length = coefficients.shape[-1]
+    if length <= LONGEST_DENSE:
+        return coefficients @ _like(analysis_matrix(wavelet, length), coefficients)
+    window, step = _window(wavelet, length, coefficients)
+    margin = (window.shape[1] - step) // 2
+    # (..., 2, blocks, step / 2) to (..., blocks, step): what each block has of low and high.
+    halves = coefficients.unflatten(-1, (2, length // step, step // 2)).transpose(-3, -2).flatten(-2)
+    pieces = halves @ window
+    signals = pieces[..., margin : margin + step].clone()
+    # The margins of a block belong to its neighbours; margins wider than a block are excluded by `_window`.
+    signals[..., step - margin :] += pieces[..., :margin].roll(-1, dims=-2)
+    signals[..., :margin] += pieces[..., margin + step :].roll(1, dims=-2)
+    return signals.flatten(-2)
+
+
+def _window(wavelet: str, length: int, like: Tensor) -> tuple[Tensor, int]:
+    """The rows of the analysis matrix for one block of a long signal, (step, step + 2 margin), and the step."""
+    taps = len(scaling_filter(wavelet))
+    # Blocks as long as 128 where the length divides, but longer than the filter, else the whole.
+    step = next((size for size in (128, 64, 96, 160, 32, 48) if length % size == 0 and size >= taps), length)
+    return _like(_window_matrix(wavelet, step), like), step
+
+
+@lru_cache(maxsize=16)
+def _window_matrix(wavelet: str, step: int) -> np.ndarray:
+    taps = scaling_filter(wavelet)
+    size, margin, half = len(taps), len(taps) // 2 - 1, step // 2
+    matrix = np.zeros((step, step + 2 * margin))
+    for tap in range(size):
+        columns = 2 * np.arange(half) + size // 2 - tap + margin
+        matrix[np.arange(half), columns] = taps[size - 1 - tap]
+        matrix[half + np.arange(half), columns] = (-1.0) ** (tap + 1) * taps[tap]
+    return matrix
+
+
+def _like(matrix: np.ndarray, like: Tensor) -> Tensor:
+    return torch.as_tensor(matrix, dtype=like.dtype, device=like.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,8 +12,7 @@ from torch import Tensor
 from hsipipe.errors import UserError, unknown
 from hsipipe.tasks.denoising.shared.bm3d import Profile, bm3d
 from hsipipe.tasks.denoising.shared.clipping import find_bounds, undo_mean, unclipped_scale
-from hsipipe.tasks.denoising.shared.destripe import Stripes, find_stripes, offsets_inside
-from hsipipe.tasks.denoising.shared.noise_level import noise_model
+from hsipipe.tasks.denoising.shared.destripe import learn, offsets_inside
 from hsipipe.tasks.denoising.shared.tobit import (
     Samples,
     column_offsets,
@@ -20,21 +20,33 @@ from hsipipe.tasks.denoising.shared.tobit import (
     weighted_coefficients,
 )
 
-EFFORTS: dict[str, dict] = {
-    "fast": {
-        "hard": Profile(patch=6, step=4, radius=8, group=16, threshold=3.0),
-        "wiener": Profile(patch=6, step=4, radius=8, group=16),
-        "passes": 2,
-        "refine": False,
-    },
-    "slow": {
-        "hard": Profile(patch=6, step=3, radius=12, group=32, threshold=3.0),
-        "wiener": Profile(patch=4, step=2, radius=12, group=32),
-        "passes": 3,
-        "refine": True,
-    },
+@dataclass(frozen=True)
+class Effort:
+    """Sizes of the two steps of block matching, and how many passes clipped and unclipped cubes get.
+
+    The third pass, and the second of two, takes the one before as the pilot of its Wiener filter.
+    """
+
+    hard: Profile
+    wiener: Profile
+    passes_clipped: int
+    passes_unclipped: int
+
+
+EFFORTS = {
+    "fast": Effort(
+        hard=Profile(patch=6, step=4, radius=8, group=16, threshold=3.0),
+        wiener=Profile(patch=6, step=4, radius=8, group=16),
+        passes_clipped=2,
+        passes_unclipped=1,
+    ),
+    "slow": Effort(
+        hard=Profile(patch=6, step=3, radius=12, group=32, threshold=3.0),
+        wiener=Profile(patch=4, step=2, radius=12, group=32),
+        passes_clipped=3,
+        passes_unclipped=2,
+    ),
 }
-DBG: dict = {'kplus': 0}
 ALIKE = 0.1  # bands whose noise levels differ from the median by less share it
 
 
@@ -75,7 +87,14 @@ def denoise(
         raise unknown("setting of clip", clip, ["auto", "none"])
     if not isinstance(clip, str) and (len(clip) != 2 or not clip[0] < clip[1]):
         raise UserError("clip needs a lower and an upper bound", key="clip", found=clip)
-    settings = {"effort": effort, "sigma": sigma, "clip": clip, "stripes": stripes, "rank": rank, "negligible": negligible}
+    settings = {
+        "effort": effort,
+        "sigma": sigma,
+        "clip": clip,
+        "stripes": stripes,
+        "rank": rank,
+        "negligible": negligible,
+    }
     return torch.stack([_denoise_finite(cube, **settings) for cube in noisy.float()])
 
 
@@ -106,73 +125,104 @@ def _denoise_cube(
     rank: int | None,
     negligible: float,
 ) -> Tensor:
-    profile = DBG.get(effort) or EFFORTS[effort]
-    spatial = {"hard": profile["hard"], "wiener": profile["wiener"], "joint": True}
-    bands, height, width = cube.shape
-    lower, upper = _bounds(cube, clip)
-
-    noise = noise_model(cube, rank=rank)
+    """One cube (C, H, W), finite, without constant bands."""
+    sizes = EFFORTS[effort]
+    noise, found, single = learn(cube, search=stripes == "auto", rank=rank)
     extent = cube.amax((1, 2)) - cube.amin((1, 2))
     if sigma is None and (noise.level / extent).median() < negligible:
         return cube.clone()
-    found = find_stripes(cube, noise)
-    if stripes == "none":
-        found = Stripes(
-            torch.zeros_like(found.columns), torch.zeros_like(found.power), 0 * found.outside, cube.mean((1, 2))
-        )
-    plain = ~found.columns
-    if found.columns.any():
-        noise = noise_model(cube, columns=plain, rank=rank)
-        found = find_stripes(cube, noise)
-        plain = ~found.columns
-
-    # pass 1: as if nothing had been clipped
-    level, axes, centre = noise.level, noise.axes, found.centre
-    coefficients = _coefficients(cube, centre, level, axes)
+    lower, upper = _bounds(cube, clip)
+    clipped = bool(lower.isfinite().any() or upper.isfinite().any())
+    level, axes = noise.level, noise.axes
+    if sigma is not None and not clipped:
+        axes = axes * (level / level.median())[:, None]
+    coefficients = project(cube, found.centre, level, axes)
+    if single.any():
+        coefficients -= ((axes / level[:, None]).T @ single)[:, None]
     inside = offsets_inside(coefficients, found.power)
-    filtered = bm3d(coefficients - inside[:, None], torch.ones_like(level[: len(inside)]), **spatial)
-    clean = _spectra(filtered, centre, level, axes)
-    if not (lower.isfinite().any() or upper.isfinite().any()):
+    coefficients -= inside[:, None]
+    filtered = bm3d(coefficients, torch.ones_like(level[: len(inside)]), joint=True, hard=sizes.hard, wiener=sizes.wiener)
+    clean = restore(filtered, found.centre, level, axes)
+    if clipped:
+        level = _unclip(clean, noise.level, lower, upper, sigma)
+    passes = sizes.passes_clipped if clipped else sizes.passes_unclipped
+    if passes == 1:
         return clean
+    striped = found.columns | (single != 0).any(0)
+    offsets = single + torch.where(found.columns, found.outside + noise.level[:, None] * (axes @ inside), 0.0)
+    samples = Samples(cube, level, lower, upper)
+    for turn in range(2, passes + 1):
+        clean, offsets = _pass(
+            samples,
+            clean,
+            offsets,
+            striped,
+            sizes,
+            count=axes.shape[1],
+            steps=3 if turn == 2 else 1,
+            anew=turn < passes,
+        )
+    return clean
 
-    # what clipping did to the noise level and to the mean
+
+def _unclip(clean: Tensor, seen: Tensor, lower: Tensor, upper: Tensor, sigma: float | None) -> Tensor:
+    """Undo, in place, what clipping did to the mean; returns the noise level (C,) before clipping."""
+    bands, height, width = clean.shape
     if sigma is None:
-        every = max(1, height * width // 4096)
-        level = _shared(unclipped_scale(level.square(), clean.flatten(1)[:, ::every], lower, upper))
+        every = max(1, height * width // 1024)
+        level = _shared(unclipped_scale(seen.square(), clean.flatten(1)[:, ::every], lower, upper))
     else:
-        level = torch.full_like(level, sigma)
-    offsets = torch.where(found.columns, found.outside + noise.level[:, None] * (axes @ inside), 0.0)
-    for part in torch.arange(bands, device=cube.device).split(16):
+        level = torch.full_like(seen, sigma)
+    for part in torch.arange(bands, device=clean.device).split(16):
         flat = undo_mean(clean[part].flatten(1), level[part], lower[part], upper[part])
         clean[part] = flat.view(-1, height, width)
+    return level
 
-    # further passes: Fisher scoring in the likelihood of clipped samples
-    samples = Samples(cube, level, lower, upper)
-    count = min(axes.shape[1] + DBG['kplus'], bands) if rank is None else axes.shape[1]
-    for turn in range(profile["passes"] - 1):
-        if found.columns.any():
-            offsets = column_offsets(samples, clean, offsets, found.columns, steps=3 if turn == 0 else 1)
-        centre = clean[:, :, plain].mean((1, 2))
-        moments = completed_moments(samples, clean, offsets, centre, plain)
-        axes = torch.linalg.eigh(moments).eigenvectors.flip(1)[:, :count].to(cube)
-        coefficients, variances = weighted_coefficients(samples, clean, offsets, centre, axes)
-        if found.columns.any():
-            whitened = offsets / level[:, None]
-            inside = axes.T @ whitened
-            outside = whitened - axes @ inside
-            power = torch.where(found.columns, outside.square().mean(0) * bands / max(bands - count, 1), 0.0)
-            coefficients += inside[:, None]
-            better = offsets_inside(coefficients, power)
-            coefficients -= better[:, None]
-            offsets = offsets + level[:, None] * (axes @ (better - inside))
-        before = _coefficients(clean, centre, level, axes)
-        pilot = {"guide": before} if profile["refine"] else {"basic": before}
-        filtered = bm3d(coefficients, variances.sqrt(), **pilot, **spatial)
-        if DBG.get('en'): filtered = filtered * (filtered.square().mean((1,2))>DBG['en']*variances.mean((1,2)))[:,None,None]
-        clean = _spectra(filtered, centre, level, axes)
-        torch.clamp(clean, lower[:, None, None], upper[:, None, None], out=clean)
-        if DBG.get('x') is not None: DBG['out'].append(-10*torch.log10((clean-DBG['x']).square().mean((1,2))).mean().item())
-    return clean
+
+def _pass(
+    samples: Samples,
+    clean: Tensor,
+    offsets: Tensor,
+    striped: Tensor,
+    sizes: Effort,
+    *,
+    count: int,
+    steps: int,
+    anew: bool,
+) -> tuple[Tensor, Tensor]:
+    """A step of Fisher scoring in the likelihood of clipped samples, and the spatial filter again.
+
+    Args:
+        clean, offsets: (C, H, W) and (C, W), the present estimates.
+        striped: (W,) bool.
+        count: rank of the subspace.
+        steps: Newton steps for the offsets.
+        anew: with both steps of block matching; else `clean` is the pilot of the Wiener step.
+
+    Returns:
+        better `clean` and `offsets`.
+    """
+    level = samples.level
+    if striped.any():
+        offsets = column_offsets(samples, clean, offsets, striped, steps=steps)
+    centre = clean[:, :, ~striped].mean((1, 2)) if not striped.all() else clean.mean((1, 2))
+    moments = completed_moments(samples, clean, offsets, centre, ~striped if not striped.all() else striped)
+    axes = torch.linalg.eigh(moments).eigenvectors.flip(1)[:, :count].to(clean)
+    coefficients, variances = weighted_coefficients(samples, clean, offsets, centre, axes)
+    if striped.any():
+        whitened = offsets / level[:, None]
+        inside = axes.T @ whitened
+        spare = max(len(level) - count, 1)
+        power = torch.where(striped, (whitened - axes @ inside).square().sum(0) / spare, 0.0)
+        coefficients += inside[:, None]
+        better = offsets_inside(coefficients, power)
+        coefficients -= better[:, None]
+        offsets = offsets + level[:, None] * (axes @ (better - inside))
+    before = project(clean, centre, level, axes)
+    pilot = {"guide": before} if anew else {"basic": before}
+    filtered = bm3d(coefficients, variances.sqrt(), joint=True, hard=sizes.hard, wiener=sizes.wiener, **pilot)
+    clean = restore(filtered, centre, level, axes)
+    return torch.clamp(clean, samples.lower[:, None, None], samples.upper[:, None, None], out=clean), offsets
 
 
 def _bounds(cube: Tensor, clip: str | Sequence[float]) -> tuple[Tensor, Tensor]:
@@ -184,13 +234,13 @@ def _bounds(cube: Tensor, clip: str | Sequence[float]) -> tuple[Tensor, Tensor]:
     return torch.full_like(nowhere, float(clip[0])), torch.full_like(nowhere, float(clip[1]))
 
 
-def _coefficients(cube: Tensor, centre: Tensor, level: Tensor, axes: Tensor) -> Tensor:
+def project(cube: Tensor, centre: Tensor, level: Tensor, axes: Tensor) -> Tensor:
     """Eigenimages (K, H, W) of the whitened, centred cube."""
     weights = (axes / level[:, None]).T
     return (weights @ cube.flatten(1) - (weights @ centre)[:, None]).view(-1, *cube.shape[1:])
 
 
-def _spectra(coefficients: Tensor, centre: Tensor, level: Tensor, axes: Tensor) -> Tensor:
+def restore(coefficients: Tensor, centre: Tensor, level: Tensor, axes: Tensor) -> Tensor:
     """The cube (C, H, W) of given eigenimages."""
     flat = torch.addmm(centre[:, None], axes * level[:, None], coefficients.flatten(1))
     return flat.view(-1, *coefficients.shape[1:])

@@ -48,7 +48,10 @@ def denoise(
         count = sum(block[0, 0].numel() for block in blocks)
         matrix = smoother.best(moments / count).to(cubes.dtype)
         for block in blocks:
-            block.copy_((matrix @ block.flatten(2)).view(block.shape))
+            # A few rows at a time, in place, to stay far below a second cube.
+            step = max(1, 2**19 // (block.shape[1] * block.shape[3]))
+            for part in block.split(step, dim=2):
+                part.copy_((matrix @ part.flatten(2)).view(part.shape))
     return reconstruct(coefficients, wavelet=wavelet, levels=levels, size=(rows, cols))
 
 
