@@ -49,6 +49,8 @@ CASES = {
     "non-iid": "noniid-gaussian:sigma_low=0.02,sigma_high=0.2",
     "clean": "none",
 }
+# Methods with other than their default settings, where the method exists.
+VARIANTS: dict[str, tuple[str, dict[str, object]]] = {"blind-slow": ("blind", {"effort": "slow"})}
 FIELDS = ("mpsnr", "cpu_s", "mib")
 SIDES = ("package", "ours", "destripe")
 COLUMNS = ["case", "scene", "method", "noisy", *(f"{side}_{field}" for side in SIDES for field in FIELDS)]
@@ -65,10 +67,10 @@ def read_cube(path: Path, key: str, side: int) -> np.ndarray:
 def our_functions(names: list[str], truth: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Each method with its default settings as a function of a cube (C, H, W), and `destripe+` before it."""
     functions: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
-    for name, method in methods_of("denoising").items():
-        if name not in names:
-            continue
-        denoise = method.load().denoise
+    for name in names:
+        folder, settings = VARIANTS.get(name, (name, {}))
+        method = methods_of("denoising")[folder]
+        denoise = partial(method.load().denoise, **settings)
         extra = {"truth": torch.from_numpy(truth)[None]} if method.kind == "oracle" else {}
         if method.backend == "numpy":
             functions[name] = partial(_on_numpy, denoise)
@@ -214,6 +216,7 @@ def main() -> None:
     parser.add_argument("--scenes", nargs="+", default=list(SCENES), choices=SCENES)
     parser.add_argument("--noise", "--cases", dest="cases", nargs="+", default=list(CASES), choices=CASES)
     available = [name for name, method in methods_of("denoising").items() if method.kind in ("direct", "oracle")]
+    available += [name for name, (folder, _) in VARIANTS.items() if folder in available]
     parser.add_argument("--methods", nargs="+", default=available, choices=available)
     parser.add_argument("--side", type=int, default=128, help="rows and columns to crop to")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "denoising", help="without extension")

@@ -109,7 +109,7 @@ def write_case(
 class CaseFile:
     """A denoising case, opened for reading, with the scenes that its units come from.
 
-    Attributes: path, units (name -> Unit; validation and test), wavelength_nm, band_index, content (digest of all that
+    Attributes: path, name, units (name -> Unit; validation and test), wavelength_nm, band_index, content (digest of all that
     a method can see), simulated.
     """
 
@@ -124,6 +124,7 @@ class CaseFile:
         self.wavelength_nm: np.ndarray | None = (
             self._file["wavelength_nm"][()] if "wavelength_nm" in self._file else None
         )
+        self.name = str(self._file.attrs["case"])
         self.content = str(self._file.attrs["content"])
         self.simulated = any(scene.simulated for scene in self.scenes.values())
 

@@ -12,6 +12,7 @@ from hsipipe.degrade.noise import parse_noise
 from hsipipe.errors import UserError
 from hsipipe.keys import step_key
 from hsipipe.methods import Method
+from hsipipe.randomness import seed_for
 from hsipipe.settings import settings_from
 from hsipipe.tasks.denoising.case import CaseFile
 from hsipipe.training.settings import TrainingSettings
@@ -74,14 +75,14 @@ def fit(
             (torch.from_numpy(opened.noisy(name))[None], torch.from_numpy(opened.truth(name).cube)[None])
             for name in opened.names("val")
         ]
-        torch.manual_seed(seed)
+        torch.manual_seed(seed_for(opened.name, seed, method.base))
         network = method.load().build(bands=len(opened.band_index), **network_settings)
 
         def draw_batch(step: int, on: torch.device) -> dict[str, torch.Tensor]:
             batch = draw_patches(
                 cubes,
                 step=step,
-                seed=(method.base, seed),
+                seed=(opened.name, seed),
                 batch_size=training.batch_size,
                 noise=corruption,
                 **patch_settings,
