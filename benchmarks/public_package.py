@@ -55,18 +55,20 @@ def measure(function: Callable[[np.ndarray], np.ndarray], cube: np.ndarray, *, q
 def _child(function: Callable[[np.ndarray], np.ndarray], cube: np.ndarray, target: Path, quick_s: float) -> None:
     """Run, write the result, and leave without the parent's clean-up."""
     try:
-        # Free memory that the parent has touched would hide what the method takes: give it back first.
+        # Free memory that the parent has touched would hide what the method takes: give it back first, and let the
+        # peak start from there.
         ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
         before = _memory_mib("RssAnon")
         started = time.process_time()
         estimate = function(cube)
         cpu_s = time.process_time() - started
+        # A fork touches its libraries' pages anew; these are no memory of the method and only ever grow.
+        extra_mib = _memory_mib("VmHWM") - _memory_mib("RssFile") - _memory_mib("RssShmem") - before
         for _ in range(1 if cpu_s < quick_s else 0):
             started = time.process_time()
             function(cube)
             cpu_s = min(cpu_s, time.process_time() - started)
-        # A fork touches its libraries' pages anew; these are no memory of the method and only ever grow.
-        extra_mib = _memory_mib("VmHWM") - _memory_mib("RssFile") - _memory_mib("RssShmem") - before
         np.savez(target, estimate=estimate, cpu_s=cpu_s, extra_mib=extra_mib, error="")
     except Exception as error:  # whatever the other side does wrong is a result here
         np.savez(target, error=f"{type(error).__name__}: {error}"[:300])

@@ -13,21 +13,9 @@ from typing import Any
 
 PACKAGE = "hsipipe"
 # Modules that cannot change a result: messages, files and bookkeeping. An edit there retrains nothing.
-NEUTRAL = frozenset(
-    f"{PACKAGE}{name}"
-    for name in (
-        "",
-        ".cli",
-        ".config",
-        ".device",
-        ".errors",
-        ".files",
-        ".keys",
-        ".logs",
-        ".settings",
-        ".training.accounting",
-    )
-)
+BOOKKEEPING = (".config", ".device", ".errors", ".files", ".keys", ".logs", ".methods", ".progress", ".settings")
+OF_TRAINING = (".training.accounting", ".training.history", ".training.model_file", ".training.state")
+NEUTRAL = frozenset(f"{PACKAGE}{name}" for name in ("", ".tasks", *OF_TRAINING, *BOOKKEEPING))
 
 
 @cache

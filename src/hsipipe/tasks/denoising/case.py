@@ -109,8 +109,8 @@ def write_case(
 class CaseFile:
     """A denoising case, opened for reading, with the scenes that its units come from.
 
-    Attributes: path, name, units (name -> Unit; validation and test), wavelength_nm, band_index, content (digest of all that
-    a method can see), simulated.
+    Attributes: path, name, units (name -> Unit; validation and test), wavelength_nm, band_index, content (digest of all
+    that a method can see), simulated.
     """
 
     def __init__(self, path: str | Path, scenes: Iterable[str | Path]) -> None:

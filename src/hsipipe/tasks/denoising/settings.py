@@ -9,7 +9,6 @@ from hsipipe.bands.selection import check_band_settings
 from hsipipe.cases.split import SplitSettings
 from hsipipe.degrade.noise import parse_noise
 
-
 FIGURES = ("bars", "visual", "spectra", "time")  # the kinds of figure that `draw` knows
 
 

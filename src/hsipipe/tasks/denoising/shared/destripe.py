@@ -93,7 +93,7 @@ def sparse_offsets(cube: Tensor, noise: NoiseModel, *, limit: float = 5.0, share
     An entry (band, column) is taken when its whitened column mean leaves the subspace by more than `limit` standard
     errors (of the noise, or of all entries if they scatter more), alike in the middle two of four row quarters. The
     rest of the column then says what its spectrum is inside the subspace, so that the offset is known whole. Columns
-    with more than `share` of their bands taken are left to `find_stripes`.
+    with more than `share` of their bands taken, or whose other bands are striped too, are left to `find_stripes`.
 
     Returns:
         (C, W) offsets in the cube's units, 0 where there are none.
@@ -115,7 +115,10 @@ def sparse_offsets(cube: Tensor, noise: NoiseModel, *, limit: float = 5.0, share
         taken = (candidate.abs() > limit * scatter) & (middle * candidate.sign() > 0.5 * candidate.abs())
         taken &= taken.float().mean(0) <= share
         offsets = torch.where(taken, offsets + residual / (1 - leverage), 0.0)
-    return offsets * noise.level[:, None]
+    untaken = (offsets == 0).to(residual)
+    rest = rows * (residual.square() * untaken).sum(0) / untaken.sum(0).clamp_min(1.0)
+    alone = rest <= 2.0 * rest.quantile(0.1).clamp_min(1.0)
+    return torch.where(alone, offsets * noise.level[:, None], 0.0)
 
 
 def robust_location(values: Tensor, *, steps: int = 4, bend: float = 1.5) -> Tensor:

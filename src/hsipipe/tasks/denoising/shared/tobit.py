@@ -36,18 +36,18 @@ class Samples:
         return score_and_information(self.cube[:, rows], mean, level, lower, upper)
 
 
-def column_offsets(samples: Samples, clean: Tensor, offsets: Tensor, columns: Tensor, *, steps: int) -> Tensor:
+def column_offsets(samples: Samples, clean: Tensor, offsets: Tensor, entries: Tensor, *, steps: int) -> Tensor:
     """Offsets under which clean columns, clipped, have the means that were seen (Newton's method).
 
-    Solves mean over rows of E clip(x + o + s N) = column mean for each band and striped column.
+    Solves mean over rows of E clip(x + o + s N) = column mean for each striped entry (band, column).
 
     Args:
         clean: (C, H, W) estimate of the scene.
         offsets: (C, W) start.
-        columns: (W,) bool, where there are stripes.
+        entries: (C, W) bool, where there are stripes.
         steps: Newton steps, each at most one noise level long.
     """
-    chosen = columns.nonzero()[:, 0]
+    chosen = entries.any(0).nonzero()[:, 0]
     result = offsets.clone()
     size = max(1, CHUNK // clean[0].numel())
     for part in torch.arange(len(clean), device=clean.device).split(size):
@@ -62,7 +62,7 @@ def column_offsets(samples: Samples, clean: Tensor, offsets: Tensor, columns: Te
             step = (seen - expected.mean(1)) / inside.mean(1).clamp_min(0.05)
             value = value + step.clamp(-level[:, 0], level[:, 0])
         result[part[:, None], chosen] = value
-    return result
+    return torch.where(entries, result, offsets)
 
 
 def completed_moments(samples: Samples, clean: Tensor, offsets: Tensor, centre: Tensor, columns: Tensor) -> Tensor:

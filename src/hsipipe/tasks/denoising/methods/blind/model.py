@@ -148,7 +148,6 @@ def _denoise_cube(
     passes = sizes.passes_clipped if clipped else sizes.passes_unclipped
     if passes == 1:
         return clean
-    striped = found.columns | (single != 0).any(0)
     offsets = single + torch.where(found.columns, found.outside + noise.level[:, None] * (axes @ inside), 0.0)
     samples = Samples(cube, level, lower, upper)
     for turn in range(2, passes + 1):
@@ -156,7 +155,8 @@ def _denoise_cube(
             samples,
             clean,
             offsets,
-            striped,
+            found.columns,
+            single,
             sizes,
             count=axes.shape[1],
             steps=3 if turn == 2 else 1,
@@ -184,6 +184,7 @@ def _pass(
     clean: Tensor,
     offsets: Tensor,
     striped: Tensor,
+    single: Tensor,
     sizes: Effort,
     *,
     count: int,
@@ -194,7 +195,8 @@ def _pass(
 
     Args:
         clean, offsets: (C, H, W) and (C, W), the present estimates.
-        striped: (W,) bool.
+        striped: (W,) bool, columns with stripes through most bands.
+        single: (C, W) offsets of single entries, as first found.
         count: rank of the subspace.
         steps: Newton steps for the offsets.
         anew: with both steps of block matching; else `clean` is the pilot of the Wiener step.
@@ -203,17 +205,21 @@ def _pass(
         better `clean` and `offsets`.
     """
     level = samples.level
-    if striped.any():
-        offsets = column_offsets(samples, clean, offsets, striped, steps=steps)
+    # single entries were solved with the rest of their column; only clipping leaves something to mend
+    clipped = bool(samples.lower.isfinite().any() or samples.upper.isfinite().any())
+    entries = striped | ((single != 0) & clipped)
+    if entries.any():
+        offsets = column_offsets(samples, clean, offsets, entries, steps=steps)
     centre = clean[:, :, ~striped].mean((1, 2)) if not striped.all() else clean.mean((1, 2))
     moments = completed_moments(samples, clean, offsets, centre, ~striped if not striped.all() else striped)
     axes = torch.linalg.eigh(moments).eigenvectors.flip(1)[:, :count].to(clean)
     coefficients, variances = weighted_coefficients(samples, clean, offsets, centre, axes)
     if striped.any():
-        whitened = offsets / level[:, None]
+        # single entries lie firm; the stripes beside them are weighed against the neighbouring columns again
+        whitened = torch.where(striped, offsets - single, 0.0) / level[:, None]
         inside = axes.T @ whitened
         spare = max(len(level) - count, 1)
-        power = torch.where(striped, (whitened - axes @ inside).square().sum(0) / spare, 0.0)
+        power = (whitened - axes @ inside).square().sum(0) / spare
         coefficients += inside[:, None]
         better = offsets_inside(coefficients, power)
         coefficients -= better[:, None]
