@@ -22,7 +22,7 @@ env: .venv/.ready
 	touch $@
 
 test: env  ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	$(BIN)/python -m pytest
 
 lint: env  ## ruff, mypy, snakefmt and Snakemake's own linter
 	$(BIN)/ruff check .

@@ -11,9 +11,7 @@ def tidy(**means):
         for variant, value in means.items()
         for item in (0, 1)
     ]
-    return pd.DataFrame(
-        rows, columns=["task", "case", "scene", "item", "variant", "seed", "metric", "value", "unit"]
-    )
+    return pd.DataFrame(rows, columns=["task", "case", "scene", "item", "variant", "seed", "metric", "value", "unit"])
 
 
 def claim(**over):

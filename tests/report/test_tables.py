@@ -68,7 +68,7 @@ def test_latex_escapes(table):
 def test_html_is_whole(table):
     text = table["html"].read_text()
     assert text.startswith("<!doctype html>")
-    assert "<td class=best>21.00 ± 1.41</td>" in text
+    assert '<td class="best number">21.00 ± 1.41</td>' in text
 
 
 def test_costs(tmp_path):

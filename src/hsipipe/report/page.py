@@ -12,6 +12,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th { text-align: left; border-bottom: 2px solid #1b2430; padding: .35rem .8rem; vertical-align: bottom; }
 td { border-bottom: 1px solid #d8dee6; padding: .3rem .8rem; white-space: nowrap; }
 td.best { font-weight: 700; }
+th.number, td.number { text-align: right; }
 td.text { white-space: normal; max-width: 34rem; }
 td.reproduced { color: #14693b; } td.not-reproduced { color: #a3261f; } td.not-tested { color: #6b7785; }
 p.note { color: #4b5866; max-width: 60rem; margin: .4rem 0; }

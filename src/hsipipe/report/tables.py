@@ -119,7 +119,7 @@ def table_notes(table: dict[str, Any], means: pd.DataFrame) -> list[str]:
     notes = [f"Means over test units ({counts}); ± is the standard deviation over seeds of random methods."]
     notes.append("Bold: best of the column. An oracle is given part of the truth and does not compete.")
     if any(table["simulated"].values()):
-        notes.append("Cases marked *simulated* are simulated scenes, not measurements.")
+        notes.append("Cases marked simulated are simulated scenes, not measurements.")
     if table.get("published"):
         notes.append(f"Published numbers: {table['published'].get('source', 'source not given')}.")
     if table.get("note"):
@@ -160,10 +160,17 @@ def _latex(title: str, headings: list[str], cells: list[list[tuple[str, bool]]],
     )
 
 
+def _html_cell(text: str, bold: bool, *, number: bool) -> str:
+    kinds = " ".join(name for name, holds in (("best", bold), ("number", number)) if holds)
+    return f'<td class="{kinds}">{escape(text)}</td>' if kinds else f"<td>{escape(text)}</td>"
+
+
 def _html_table(headings: list[str], cells: list[list[tuple[str, bool]]]) -> str:
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    head = "".join(
+        f"<th{' class=number' if place > 1 else ''}>{escape(text)}</th>" for place, text in enumerate(headings)
+    )
     body = "".join(
-        "<tr>" + "".join(f"<td{' class=best' if bold else ''}>{escape(text)}</td>" for text, bold in line) + "</tr>"
+        "<tr>" + "".join(_html_cell(text, bold, number=place > 1) for place, (text, bold) in enumerate(line)) + "</tr>"
         for line in cells
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -72,7 +72,7 @@ def _torch_denoiser(
             if destripes:
                 from hsipipe.tasks.denoising.shared.destripe import destripe
 
-                batch = torch.stack([destripe(cube)[0] for cube in batch])
+                batch = destripe(batch)[0]
             return function(batch, wavelength_nm=centres, **extra, **given)[0].float().cpu().numpy()
 
     return denoise

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+DISTANCES_AT_ONCE = 1 << 20  # these two bound the memory
+COEFFICIENTS_AT_ONCE = 1 << 18
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -64,12 +67,13 @@ def match(guide: Tensor, profile: Profile) -> Tensor:
     """
     _, height, width = guide.shape
     patch, radius = min(profile.patch, height, width), profile.radius
+    step = min(profile.step, patch)  # every pixel must lie in some reference patch
     up, left = min(radius, height - patch), min(radius, width - patch)
     group = 1 << int(math.log2(min(profile.group, (up + 1) * (left + 1))))
-    col_starts = torch.tensor(_starts(width, patch, profile.step), device=guide.device)
-    row_starts = _starts(height, patch, profile.step)
+    col_starts = torch.tensor(_starts(width, patch, step), device=guide.device)
+    row_starts = _starts(height, patch, step)
     window = (2 * up + 1) * (2 * left + 1)
-    strip = max(1, (1 << 22) // (window * len(col_starts)))  # rows of references at a time: bounds the memory
+    strip = max(1, DISTANCES_AT_ONCE // (window * len(col_starts)))  # rows of references at a time
     padded = pad(guide, (left, left, up, up))
     found = []
     for first in range(0, len(row_starts), strip):
@@ -102,8 +106,12 @@ def _distances(
             moved = around.unfold(1, width, 1).transpose(0, 1)
             energy += (moved - image).square_()
         # sums over patches, at the references only: rows first, they lie together in memory
-        tall = sum(energy.index_select(1, row_starts + i) for i in range(patch))
-        summed = sum(tall.index_select(2, col_starts + i) for i in range(patch))
+        tall = energy.index_select(1, row_starts)
+        for i in range(1, patch):
+            tall += energy.index_select(1, row_starts + i)
+        summed = tall.index_select(2, col_starts)
+        for i in range(1, patch):
+            summed += tall.index_select(2, col_starts + i)
         distances[dy * span : (dy + 1) * span] = summed
     return distances
 
@@ -142,7 +150,7 @@ def collaborate(
     pilot = None if basic is None else basic.flatten(1).T.contiguous()
     total, weights = torch.zeros_like(flat), torch.zeros_like(flat[:, 0])
     rotate = profile.rotate and count > 1
-    chunk = max(1, (1 << 20) // (group * size * count))
+    chunk = max(1, COEFFICIENTS_AT_ONCE // (group * size * count))
     for part in matches.split(chunk):
         index = (part[:, :, None] + within).reshape(-1)
 
@@ -176,6 +184,7 @@ def collaborate(
         if axes is not None:
             block = axes @ block
         block = (block * level).transpose(1, 2).reshape(len(part), group, size, count)
+        weight = weight / level.square().mean((1, 2))
         scale = (weight[:, None, None] * window).expand(-1, group, -1)
         total.index_add_(0, index, (block * scale[..., None]).reshape(-1, count))
         weights.index_add_(0, index, scale.reshape(-1))
@@ -198,7 +207,8 @@ def bm3d(
 ) -> Tensor:
     """Denoise images by BM3D: hard threshold, then the empirical Wiener filter (Dabov et al. 2007, IEEE TIP 16(8)).
 
-    Deviation: the patch transforms are DCT and Haar in both steps; the weights of a group are those of white noise.
+    Deviation: the patch transforms are DCT and Haar in both steps; a group's noise is taken as white, of the mean
+    variance of its pixels.
 
     Args:
         images: (N, H, W), any size.

@@ -1,7 +1,8 @@
 """Gaussian noise whose samples were cut off at a lower and an upper bound (a type I Tobit model).
 
-A sample is y = min(max(u + s N, lower), upper) with N standard normal. All functions work element by element, broadcast,
-and are exact up to float32 rounding; bounds may be infinite. Tobin (1958), Econometrica 26(1); Amemiya (1973).
+A sample is y = min(max(u + s N, lower), upper) with N standard normal. All functions work element by element,
+broadcast, are exact up to float32 rounding, and take infinite bounds. Tobin (1958), Econometrica 26(1); Amemiya (1973),
+Econometrica 41(6).
 """
 
 from __future__ import annotations
@@ -40,15 +41,16 @@ def find_bounds(cube: Tensor, *, repeats: int = 3) -> tuple[Tensor, Tensor]:
     Returns:
         lower, upper: (C,).
     """
-    flat = cube.flatten(1)
-    low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
-    margin = 0.01 * (high - low)
-    at_low, near_low = (flat == low).sum(1), (flat <= low + margin).sum(1)
-    at_high, near_high = (flat == high).sum(1), (flat >= high - margin).sum(1)
-    lower_is_clip = (at_low >= repeats) & (2 * at_low > near_low) & (margin[:, 0] > 0)
-    upper_is_clip = (at_high >= repeats) & (2 * at_high > near_high) & (margin[:, 0] > 0)
-    lower = torch.where(lower_is_clip, low[:, 0], torch.full_like(low[:, 0], -math.inf))
-    upper = torch.where(upper_is_clip, high[:, 0], torch.full_like(high[:, 0], math.inf))
+    lower, upper = cube.new_full((len(cube),), -math.inf), cube.new_full((len(cube),), math.inf)
+    for index, band in enumerate(cube):
+        low, high = band.aminmax()
+        margin = 0.01 * (high - low)
+        at_low, near_low = (band == low).sum(), (band <= low + margin).sum()
+        at_high, near_high = (band == high).sum(), (band >= high - margin).sum()
+        if margin > 0 and at_low >= repeats and 2 * at_low > near_low:
+            lower[index] = low
+        if margin > 0 and at_high >= repeats and 2 * at_high > near_high:
+            upper[index] = high
     return lower, upper
 
 
@@ -114,8 +116,8 @@ def unclipped_scale(
     """The noise level before clipping that explains the mean and the variance seen after it.
 
     For a trial s the clean samples x(s) are those whose clipped means are `clipped`; the s is sought, band by band and
-    by bisection in log s, for which the mean over pixels of Var clip(x(s) + s N) equals `variance`. (Alternating between
-    x and s instead crawls where most samples lie on a bound.)
+    by bisection in log s, for which the mean over pixels of Var clip(x(s) + s N) equals `variance`. (Alternating
+    between x and s instead crawls where most samples lie on a bound.)
 
     Args:
         variance: (C,) mean noise variance of the clipped samples.

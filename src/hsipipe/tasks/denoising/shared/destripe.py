@@ -18,6 +18,7 @@ from hsipipe.tasks.denoising.shared.noise_level import NoiseModel, noise_model, 
 
 FEWEST_ROWS = 8
 FEWEST_RESIDUAL_BANDS = 8
+HIGHEST_FLOOR = 4.0  # no scene's own columns leave the subspace by more: then all columns are striped
 
 
 @dataclass
@@ -46,9 +47,10 @@ def find_stripes(cube: Tensor, noise: NoiseModel, *, contrast: float = 2.0, cons
     """Columns whose mean spectrum leaves the subspace by more than noise does, and does so all the way down.
 
     The statistic of a column is T = H |r|^2 / (C - K), r its whitened mean outside the subspace: 1 for noise. A column
-    is striped when T exceeds `contrast` times the least tenth of columns (at least 1), and when the square of r is
-    at least `constancy` of the mean square over four row quarters, both less their noise: a stripe is constant, an
-    object is not. Images with fewer than 8 rows, or 8 bands beyond the subspace, are taken as free of stripes.
+    is striped when T exceeds `contrast` times that of the least tenth of columns (within 1 to 4), and when the square
+    of r is at least `constancy` of the mean square over four row quarters, both less their noise: a stripe is
+    constant, an object is not. Images with fewer than 8 rows, or 8 bands beyond the subspace, are taken as free of
+    stripes.
 
     Args:
         cube: (C, H, W).
@@ -71,7 +73,7 @@ def find_stripes(cube: Tensor, noise: NoiseModel, *, contrast: float = 2.0, cons
         residual = project_out(whitened - centre, noise.axes)
         power = residual.square().sum(0) / spare
         statistic = rows * power
-        floor = statistic.quantile(0.1).clamp_min(1.0)
+        floor = statistic.quantile(0.1).clamp(1.0, HIGHEST_FLOOR)
         plain = statistic <= contrast * floor
         if not plain.any():
             plain = statistic <= statistic.median()
@@ -182,13 +184,15 @@ def _solve_chain(pull: Tensor, stiffness: Tensor, power: Tensor) -> Tensor:
     return value
 
 
-def learn(cube: Tensor, *, search: bool = True, rank: int | None = None) -> tuple[NoiseModel, Stripes, Tensor]:
+def learn(
+    cube: Tensor, *, search: bool = True, rank: int | None = None, level: Tensor | None = None
+) -> tuple[NoiseModel, Stripes, Tensor]:
     """Noise, signal subspace and stripes of one cube.
 
     Args:
         cube: (C, H, W), finite, no constant band.
         search: False takes it as free of stripes.
-        rank: of the subspace, if known.
+        rank, level: of the subspace and the noise (C,), if known.
 
     Returns:
         the noise; stripes through most bands of a column; offsets (C, W) of single entries, which are not in
@@ -202,10 +206,13 @@ def learn(cube: Tensor, *, search: bool = True, rank: int | None = None) -> tupl
         single = sparse_offsets(cube, first)
         if single.any():
             cube = cube - single[:, None]
-        striped = find_stripes(cube, first).columns
-        if int((~striped).sum()) >= max(4, cols // 8):
-            plain = ~striped
-    noise = noise_model(cube, columns=plain, rank=rank)
+        stripes = find_stripes(cube, first)
+        plain = ~stripes.columns
+        if int(plain.sum()) < max(4, cols // 8):  # too few to learn from: variation within columns must do
+            return first, stripes, single
+        if level is None and rows * int(plain.sum()) < 3 * bands:
+            level = first.level  # too few pixels for a regression on all bands
+    noise = noise_model(cube, columns=plain, rank=rank, level=level)
     if plain.all():
         return noise, Stripes(~plain, cube.new_zeros(cols), cube.new_zeros(bands, cols), cube.mean((1, 2))), single
     return noise, find_stripes(cube, noise), single

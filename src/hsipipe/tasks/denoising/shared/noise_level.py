@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
 FEWEST_BANDS = 16  # below this a band has too few others to be predicted from
 CHUNK = 1 << 17  # samples at a time, for the cache
 
@@ -30,8 +29,8 @@ def add_neighbours(values: Tensor, dim: int) -> Tensor:
 def smoothed_moments(whitened: Tensor, columns: Tensor) -> Tensor:
     """Sum over pixels of the outer products of spectra, half as they are, half as means over 3 x 3 pixels.
 
-    The means are scaled to the variance of single pixels, so that white noise of unit variance still has the expectation
-    identity per pixel. Scenes are smooth, noise is not: axes of weak signals show earlier.
+    The means are scaled to the variance of single pixels, so that white noise of unit variance still has the
+    expectation identity per pixel. Scenes are smooth, noise is not: axes of weak signals show earlier.
 
     Args:
         whitened: (C, H, W), centred.
@@ -154,13 +153,16 @@ def stripe_proof_model(cube: Tensor) -> NoiseModel:
     return NoiseModel(*_levels(cube, flat, max((rows - 1) * cols, 1)))
 
 
-def noise_model(cube: Tensor, *, columns: Tensor | None = None, rank: int | None = None) -> NoiseModel:
+def noise_model(
+    cube: Tensor, *, columns: Tensor | None = None, rank: int | None = None, level: Tensor | None = None
+) -> NoiseModel:
     """Noise levels and signal subspace of one cube; the subspace with the help of the scene's smoothness.
 
     Args:
         cube: (C, H, W), no constant band.
         columns: (W,) bool, the columns to learn from; all by default.
         rank: number of axes, instead of the Marchenko-Pastur edge.
+        level: noise level (C,), if known.
     """
     bands, rows, cols = cube.shape
     if columns is None:
@@ -168,7 +170,8 @@ def noise_model(cube: Tensor, *, columns: Tensor | None = None, rank: int | None
     part = cube if columns.all() else cube[:, :, columns]
     freedom = max(part[0].numel() - 1, 1)
     centre = part.mean((1, 2))
-    level, axes = _levels(part, (part - centre[:, None, None]).flatten(1), freedom)
+    if level is None:
+        level, _ = _levels(part, (part - centre[:, None, None]).flatten(1), freedom)
     moments = torch.zeros(bands, bands, dtype=torch.float64, device=cube.device)
     step = max(3, CHUNK // (bands * cols))
     for start in range(0, rows, step):

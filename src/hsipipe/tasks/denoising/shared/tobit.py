@@ -65,20 +65,29 @@ def column_offsets(samples: Samples, clean: Tensor, offsets: Tensor, entries: Te
     return torch.where(entries, result, offsets)
 
 
-def completed_moments(samples: Samples, clean: Tensor, offsets: Tensor, centre: Tensor, columns: Tensor) -> Tensor:
-    """Second moments (C, C) of whitened spectra in which clipped samples are replaced by their expectation.
+def completed_moments(
+    samples: Samples, clean: Tensor, offsets: Tensor, centre: Tensor, columns: Tensor
+) -> tuple[Tensor, float]:
+    """Smoothed second moments (C, C) of whitened spectra in which clipped samples are replaced by their expectation.
 
-    x + s * score is E[z | y] of the sample before clipping, less the offset: the E-step of the Tobit model.
+    x + s * score is E[z | y] of the sample before clipping, less the offset: the E-step of the Tobit model. The
+    noise of these is the information, 1 where nothing is clipped.
 
     Args:
         columns: (W,) bool, the columns to use.
+
+    Returns:
+        the moments per pixel, in double precision, and the mean information.
     """
     moments = clean.new_zeros(len(clean), len(clean), dtype=torch.float64)
+    total = 0.0
     for rows in samples.rows():
-        score, _ = samples.linearised(clean[:, rows] + offsets[:, None], rows)
+        score, information = samples.linearised(clean[:, rows] + offsets[:, None], rows)
+        total += float(information[:, :, columns].sum())
         whitened = (clean[:, rows] - centre[:, None, None]) / samples.level[:, None, None] + score
         moments += smoothed_moments(whitened, columns)
-    return moments
+    pixels = clean.shape[1] * int(columns.sum())
+    return moments / pixels, total / (pixels * len(clean))
 
 
 def weighted_coefficients(
@@ -95,22 +104,21 @@ def weighted_coefficients(
     Returns:
         coefficients and variances, each (K, H, W).
     """
-    _, height, width = clean.shape
     rank = axes.shape[1]
     upper = torch.triu_indices(rank, rank, device=clean.device)
     products = (axes[:, upper[0]] * axes[:, upper[1]]).T.contiguous()
-    normal = clean.new_empty(upper.shape[1], height, width)
-    right = clean.new_empty(rank, height, width)
+    coefficients = clean.new_empty(rank, *clean.shape[1:])
+    variances = torch.empty_like(coefficients)
     for rows in samples.rows():
         score, information = samples.linearised(clean[:, rows] + offsets[:, None], rows)
         whitened = (clean[:, rows] - centre[:, None, None]) / samples.level[:, None, None]
-        response = whitened.mul_(information).add_(score)
-        normal[:, rows] = (products @ information.flatten(1)).view(-1, *score.shape[1:])
-        right[:, rows] = (axes.T @ response.flatten(1)).view(-1, *score.shape[1:])
-    matrix = clean.new_empty(height * width, rank, rank)
-    matrix[:, upper[0], upper[1]] = matrix[:, upper[1], upper[0]] = normal.flatten(1).T
-    matrix.diagonal(dim1=1, dim2=2).add_(1e-3)  # a pixel of which nothing was seen is drawn to the centre
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
-    coefficients = (inverse @ right.flatten(1).T[..., None])[..., 0]
-    variances = inverse.diagonal(dim1=1, dim2=2)
-    return coefficients.T.reshape(rank, height, width), variances.T.reshape(rank, height, width)
+        response = whitened.mul_(information).add_(score).flatten(1)
+        normal = (products @ information.flatten(1)).T
+        matrix = normal.new_empty(len(normal), rank, rank)
+        matrix[:, upper[0], upper[1]] = matrix[:, upper[1], upper[0]] = normal
+        matrix.diagonal(dim1=1, dim2=2).add_(1e-3)  # a pixel of which nothing was seen is drawn to the centre
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+        solution = inverse @ (axes.T @ response).T[..., None]
+        coefficients[:, rows] = solution[..., 0].T.view(rank, *score.shape[1:])
+        variances[:, rows] = inverse.diagonal(dim1=1, dim2=2).T.view(rank, *score.shape[1:])
+    return coefficients, variances

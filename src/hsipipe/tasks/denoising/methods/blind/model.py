@@ -1,4 +1,4 @@
-"""Blind denoising: noise level, clipping, stripes and rank are estimated; eigenimages are filtered by matched blocks."""
+"""Blind denoising: noise, clipping, stripes and rank are estimated; eigenimages are filtered by block matching."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from torch import Tensor
 
 from hsipipe.errors import UserError, unknown
 from hsipipe.tasks.denoising.shared.bm3d import Profile, bm3d
-from hsipipe.tasks.denoising.shared.clipping import find_bounds, undo_mean, unclipped_scale
+from hsipipe.tasks.denoising.shared.clipping import find_bounds, unclipped_scale, undo_mean
 from hsipipe.tasks.denoising.shared.destripe import learn, offsets_inside
+from hsipipe.tasks.denoising.shared.noise_level import effective_freedom, signal_axes
 from hsipipe.tasks.denoising.shared.tobit import (
+    CHUNK,
     Samples,
     column_offsets,
     completed_moments,
     weighted_coefficients,
 )
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -53,7 +56,7 @@ ALIKE = 0.1  # bands whose noise levels differ from the median by less share it
 def denoise(
     noisy: Tensor,
     *,
-    wavelength_nm: object = None,
+    wavelength_nm: object = None,  # noqa: ARG001
     effort: str = "fast",
     sigma: float | None = None,
     clip: str | Sequence[float] = "auto",
@@ -127,21 +130,22 @@ def _denoise_cube(
 ) -> Tensor:
     """One cube (C, H, W), finite, without constant bands."""
     sizes = EFFORTS[effort]
-    noise, found, single = learn(cube, search=stripes == "auto", rank=rank)
+    lower, upper = _bounds(cube, clip)
+    clipped = bool(lower.isfinite().any() or upper.isfinite().any())
+    known = None if sigma is None or clipped else cube.new_full((len(cube),), sigma)
+    noise, found, single = learn(cube, search=stripes == "auto", rank=rank, level=known)
     extent = cube.amax((1, 2)) - cube.amin((1, 2))
     if sigma is None and (noise.level / extent).median() < negligible:
         return cube.clone()
-    lower, upper = _bounds(cube, clip)
-    clipped = bool(lower.isfinite().any() or upper.isfinite().any())
     level, axes = noise.level, noise.axes
-    if sigma is not None and not clipped:
-        axes = axes * (level / level.median())[:, None]
     coefficients = project(cube, found.centre, level, axes)
     if single.any():
         coefficients -= ((axes / level[:, None]).T @ single)[:, None]
     inside = offsets_inside(coefficients, found.power)
     coefficients -= inside[:, None]
-    filtered = bm3d(coefficients, torch.ones_like(level[: len(inside)]), joint=True, hard=sizes.hard, wiener=sizes.wiener)
+    filtered = bm3d(
+        coefficients, torch.ones_like(level[: len(inside)]), joint=True, hard=sizes.hard, wiener=sizes.wiener
+    )
     clean = restore(filtered, found.centre, level, axes)
     if clipped:
         level = _unclip(clean, noise.level, lower, upper, sigma)
@@ -158,7 +162,8 @@ def _denoise_cube(
             found.columns,
             single,
             sizes,
-            count=axes.shape[1],
+            rank=rank,
+            highest=axes.shape[1],
             steps=3 if turn == 2 else 1,
             anew=turn < passes,
         )
@@ -173,7 +178,7 @@ def _unclip(clean: Tensor, seen: Tensor, lower: Tensor, upper: Tensor, sigma: fl
         level = _shared(unclipped_scale(seen.square(), clean.flatten(1)[:, ::every], lower, upper))
     else:
         level = torch.full_like(seen, sigma)
-    for part in torch.arange(bands, device=clean.device).split(16):
+    for part in torch.arange(bands, device=clean.device).split(max(1, CHUNK // (height * width))):
         flat = undo_mean(clean[part].flatten(1), level[part], lower[part], upper[part])
         clean[part] = flat.view(-1, height, width)
     return level
@@ -187,7 +192,8 @@ def _pass(
     single: Tensor,
     sizes: Effort,
     *,
-    count: int,
+    rank: int | None,
+    highest: int,
     steps: int,
     anew: bool,
 ) -> tuple[Tensor, Tensor]:
@@ -197,12 +203,12 @@ def _pass(
         clean, offsets: (C, H, W) and (C, W), the present estimates.
         striped: (W,) bool, columns with stripes through most bands.
         single: (C, W) offsets of single entries, as first found.
-        count: rank of the subspace.
+        rank: of the subspace, if known; otherwise at most `highest`.
         steps: Newton steps for the offsets.
         anew: with both steps of block matching; else `clean` is the pilot of the Wiener step.
 
     Returns:
-        better `clean` and `offsets`.
+        better estimates; that of the scene is written over `clean`.
     """
     level = samples.level
     # single entries were solved with the rest of their column; only clipping leaves something to mend
@@ -211,8 +217,11 @@ def _pass(
     if entries.any():
         offsets = column_offsets(samples, clean, offsets, entries, steps=steps)
     centre = clean[:, :, ~striped].mean((1, 2)) if not striped.all() else clean.mean((1, 2))
-    moments = completed_moments(samples, clean, offsets, centre, ~striped if not striped.all() else striped)
-    axes = torch.linalg.eigh(moments).eigenvectors.flip(1)[:, :count].to(clean)
+    used = ~striped if not striped.all() else striped
+    moments, information = completed_moments(samples, clean, offsets, centre, used)
+    freedom = effective_freedom(clean.shape[1] * int(used.sum()))
+    axes = signal_axes(moments / information, freedom, rank=rank).to(clean)[:, :highest]
+    count = axes.shape[1]
     coefficients, variances = weighted_coefficients(samples, clean, offsets, centre, axes)
     if striped.any():
         # single entries lie firm; the stripes beside them are weighed against the neighbouring columns again
@@ -227,7 +236,7 @@ def _pass(
     before = project(clean, centre, level, axes)
     pilot = {"guide": before} if anew else {"basic": before}
     filtered = bm3d(coefficients, variances.sqrt(), joint=True, hard=sizes.hard, wiener=sizes.wiener, **pilot)
-    clean = restore(filtered, centre, level, axes)
+    clean = restore(filtered, centre, level, axes, out=clean)
     return torch.clamp(clean, samples.lower[:, None, None], samples.upper[:, None, None], out=clean), offsets
 
 
@@ -246,10 +255,11 @@ def project(cube: Tensor, centre: Tensor, level: Tensor, axes: Tensor) -> Tensor
     return (weights @ cube.flatten(1) - (weights @ centre)[:, None]).view(-1, *cube.shape[1:])
 
 
-def restore(coefficients: Tensor, centre: Tensor, level: Tensor, axes: Tensor) -> Tensor:
-    """The cube (C, H, W) of given eigenimages."""
-    flat = torch.addmm(centre[:, None], axes * level[:, None], coefficients.flatten(1))
-    return flat.view(-1, *coefficients.shape[1:])
+def restore(coefficients: Tensor, centre: Tensor, level: Tensor, axes: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The cube (C, H, W) of given eigenimages, written over `out` where that is given."""
+    shape = (len(centre), *coefficients.shape[1:])
+    flat = None if out is None else out.view(len(centre), -1)
+    return torch.addmm(centre[:, None], axes * level[:, None], coefficients.flatten(1), out=flat).view(shape)
 
 
 def _shared(level: Tensor) -> Tensor:

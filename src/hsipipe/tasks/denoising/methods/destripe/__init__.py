@@ -1,0 +1,1 @@
+"""Destriping alone."""
