@@ -6,7 +6,7 @@ CONFIG ?= config/config.yaml
 PACKAGE_PYTHON ?= .venv-bench/bin/python
 DATA ?= $(HSIPIPE_MIRROR)
 
-.PHONY: run test env lint format lock report bench clean
+.PHONY: run test env lint format lock report bench
 
 run: env  ## run the demo: simulated scenes, every denoiser, tables, figures, report
 	$(BIN)/snakemake --configfile $(CONFIG)
@@ -51,6 +51,3 @@ lock: env  ## renew the exact pins
 bench: env .venv-bench/.ready  ## time and score the denoisers beside the public package; DATA=folder of real scenes
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/denoising.py --package-python $(PACKAGE_PYTHON) --data $(DATA)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/reading.py
-
-clean:
-	rm -rf results logs .snakemake

@@ -60,6 +60,17 @@ def test_neutral_modules_do_not_count(package):
     assert keys.code_key("hsipipe.top") == before
 
 
+def test_a_table_that_the_code_names_counts(package):
+    folder = package()
+    (folder / "sub" / "deep.py").write_text('def f():\n    return open("bands.csv")\n')
+    (folder / "sub" / "bands.csv").write_text("1")
+    package()
+    before = keys.code_key("hsipipe.top")
+    (folder / "sub" / "bands.csv").write_text("2")
+    package()
+    assert keys.code_key("hsipipe.top") != before
+
+
 def test_unknown_module_is_an_error():
     with pytest.raises(ModuleNotFoundError):
         keys.code_key("hsipipe.no.such")

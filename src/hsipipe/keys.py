@@ -63,8 +63,17 @@ def _read_module(name: str) -> tuple[str, frozenset[str]]:
     ours = frozenset(
         other for other in imported if other.partition(".")[0] == PACKAGE and other != name and _module_path(other)
     )
-    digest = hashlib.sha256(ast.dump(_Docstrings().visit(tree)).encode()).hexdigest()
-    return digest, ours
+    digest = hashlib.sha256(ast.dump(_Docstrings().visit(tree)).encode())
+    for data in _data_files(tree, path.parent):
+        digest.update(data.read_bytes())
+    return digest.hexdigest(), ours
+
+
+def _data_files(tree: ast.AST, folder: Path) -> list[Path]:
+    """Tables that a module reads: files beside it that its code names."""
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    named = (folder / text for text in texts if text.endswith((".csv", ".tsv", ".yaml")) and "/" not in text)
+    return sorted(path for path in named if path.is_file())
 
 
 def modules_used(names: Iterable[str]) -> list[str]:

@@ -13,8 +13,8 @@ rule split_case:
         mem_mb=1000,
         runtime=30,
     params:
-        settings=get_case_settings,
-        key=code_key("hsipipe.cases.split"),
+        settings=get_case_settings("split"),
+        key=code_key("hsipipe.cases.split", "hsipipe.scenes.tile_names"),
     message:
         "Split case {wildcards.case}"
     script:
@@ -36,7 +36,7 @@ rule select_bands:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=get_case_settings,
+        settings=get_case_settings("bands"),
         key=code_key("hsipipe.cases.bands"),
     message:
         "Select the bands of case {wildcards.case} on its training part"
@@ -60,7 +60,7 @@ rule degrade_case:
         mem_mb=4000,
         runtime=120,
     params:
-        settings=get_case_settings,
+        settings=get_case_settings("prepare"),
         key=get_step_key("prepare"),
     message:
         "Synthesise the degradation of case {wildcards.case}"

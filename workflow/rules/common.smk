@@ -1,13 +1,16 @@
 # What the rules ask of the config. Everything here is read from the checked paper; nothing imports torch.
 import dataclasses
+import os
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from hsipipe.config import Run, check_definitions, load_papers, load_paper
 from hsipipe.errors import UserError
 from hsipipe.keys import code_key, step_key
 from hsipipe.scenes.catalogue import read_catalogue
+from hsipipe.scenes.own_files import own_files
 
 CONFIG = Path(workflow.basedir) / "config"
 
@@ -39,8 +42,15 @@ def get_case(wildcards):
     return paper.case(wildcards.task, wildcards.case)
 
 
-def get_case_settings(wildcards):
-    return dataclasses.asdict(get_case(wildcards))
+def get_case_settings(step):
+    """A function that gives the settings of a case that a step reads, and no others."""
+
+    def get(wildcards):
+        used = import_module(f"hsipipe.tasks.{wildcards.task}.settings").USED_BY[step]
+        settings = dataclasses.asdict(get_case(wildcards))
+        return {name: settings[name] for name in used}
+
+    return get
 
 
 def get_case_scenes(wildcards):
@@ -103,9 +113,10 @@ def run_paths(name, runs):
     ]
 
 
-def get_mirror():
-    """The local folder that serves downloads, from `--config mirror=DIR` or HSIPIPE_MIRROR."""
-    return config.get("mirror", "")
+# The local folder that serves downloads goes to the jobs by the environment: were it a param, naming it another way would
+# make everything run again.
+if config.get("mirror"):
+    os.environ["HSIPIPE_MIRROR"] = str(Path(config["mirror"]).resolve())
 
 
 def get_all_scenes():
@@ -132,7 +143,17 @@ def get_paper_targets():
 def get_scene_files(wildcards):
     """What a scene is read from: the user's own files, or the manifest of a download."""
     own = paper.scenes.get(wildcards.scene)
-    return own.files if own else f"downloads/{wildcards.scene}.json"
+    return (
+        own_files(own.files, own.labels) if own else f"downloads/{wildcards.scene}.json"
+    )
+
+
+def get_simulation(wildcards):
+    """The settings of the simulator for a scene."""
+    simulate = paper.scenes[wildcards.scene].simulate
+    return (
+        dataclasses.asdict(simulate) if dataclasses.is_dataclass(simulate) else simulate
+    )
 
 
 def get_catalogue_rows(wildcards):

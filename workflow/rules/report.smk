@@ -122,7 +122,7 @@ rule draw_bands:
         mem_mb=2000,
         runtime=20,
     params:
-        settings=get_case_settings,
+        settings=get_case_settings("bands"),
         key=code_key("hsipipe.cases.bands", "hsipipe.bands.figure"),
     message:
         "Draw where the bands of case {wildcards.case} fall"

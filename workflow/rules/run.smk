@@ -18,7 +18,7 @@ rule run_method:
         runtime=get_resource("run", "runtime", 240),
         gpu=get_resource("run", "gpu", 0),
     params:
-        case_settings=get_case_settings,
+        case_settings=get_case_settings("predict"),
         method=get_method_name,
         settings=get_method_settings,
         key=get_method_key("predict"),

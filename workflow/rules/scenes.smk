@@ -17,7 +17,6 @@ rule download_scene:
     params:
         files=get_catalogue_rows,
         folder="downloads/{scene}",
-        mirror=get_mirror(),
     message:
         "Fetch the files of scene {wildcards.scene}"
     script:
@@ -64,7 +63,7 @@ rule simulate_scene:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=lambda wildcards: paper.scenes[wildcards.scene].simulate,
+        settings=get_simulation,
         key=code_key("hsipipe.scenes.simulate"),
     message:
         "Simulate scene {wildcards.scene}"

@@ -23,7 +23,7 @@ rule train_method:
         runtime=get_resource("train", "runtime", 600),
         gpu=get_resource("train", "gpu", 0),
     params:
-        case_settings=get_case_settings,
+        case_settings=get_case_settings("fit"),
         method=get_method_name,
         settings=get_method_settings,
         key=get_method_key("fit"),

@@ -10,5 +10,5 @@ with job_log(snakemake.log[0]):
     from hsipipe.scenes.download import download_scene
 
     entry = SceneEntry(snakemake.wildcards.scene, tuple(SceneFile(**row) for row in snakemake.params.files))
-    paths = download_scene(entry, Path(snakemake.params.folder), mirror=snakemake.params.mirror or None)
+    paths = download_scene(entry, Path(snakemake.params.folder))
     write_json(snakemake.output.manifest, {str(path): sha256_of(path) for path in paths})

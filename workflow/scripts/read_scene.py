@@ -3,15 +3,20 @@
 from hsipipe.logs import job_log
 
 with job_log(snakemake.log[0]):
+    from pathlib import Path
+
     from hsipipe.scenes.assemble import read_scene_files
     from hsipipe.scenes.catalogue import SceneEntry, SceneFile
     from hsipipe.scenes.convert import convert
+    from hsipipe.scenes.download import download_scene
     from hsipipe.scenes.scene import write_scene
 
     own, name, output = snakemake.params.own, snakemake.wildcards.scene, snakemake.output.scene
     if own:
-        convert(list(snakemake.input), output, labels=own["labels"], key=own["key"], layout=own["layout"], name=name)
+        convert(own["files"], output, labels=own["labels"], key=own["key"], layout=own["layout"], name=name)
     else:
         entry = SceneEntry(name, tuple(SceneFile(**row) for row in snakemake.params.files))
-        items = read_scene_files(entry, snakemake.params.folder)
-        write_scene(output, items, name=name, simulated=entry.simulated)
+        folder = Path(snakemake.params.folder)
+        if not all((folder / file.file).is_file() for file in entry.downloads):
+            download_scene(entry, folder)  # somebody removed them after they were fetched
+        write_scene(output, read_scene_files(entry, folder), name=name, simulated=entry.simulated)

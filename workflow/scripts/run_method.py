@@ -9,7 +9,8 @@ with job_log(snakemake.log[0]):
 
     method = find_method(snakemake.wildcards.task, snakemake.params.method)
     device = claim(snakemake.resources.get("gpu", 0))
-    set_threads(snakemake.threads)
+    if method.backend == "torch":
+        set_threads(snakemake.threads)
     load_task(snakemake.wildcards.task, "predict")(
         snakemake.input.case,
         snakemake.input.scenes,

@@ -5,7 +5,7 @@ from hsipipe.logs import job_log
 with job_log(snakemake.log[0]):
     from hsipipe.device import claim, set_threads
 
-    device = claim(snakemake.resources.get("gpu", 0))
+    claim(snakemake.resources.get("gpu", 0))  # the training loop works on what this process holds
     set_threads(snakemake.threads)
 
     from hsipipe.cases.split import read_split
@@ -24,5 +24,4 @@ with job_log(snakemake.log[0]):
         state=snakemake.params.state,
         output=snakemake.output.model,
         curves=snakemake.output.curves,
-        device=device.torch_name,
     )

@@ -10,18 +10,20 @@ import numpy as np
 from hsipipe.bands.selection import NEEDS_SPECTRA, BandSelection, fit_bands
 from hsipipe.cases.split import Unit
 from hsipipe.errors import UserError
-from hsipipe.randomness import generator_for
+from hsipipe.randomness import generator_for, seed_for
 from hsipipe.scenes.scene import Scene
 
 SPECTRA = 20_000
+UNITS = 200
 
 
 def training_spectra(scenes: Sequence[Scene], units: Sequence[Unit], *, seed: int = 0) -> np.ndarray | None:
-    """At most 20,000 valid spectra (N, bands) float32 of training units, drawn evenly; None without a training part."""
+    """At most 20,000 valid spectra (N, bands) float32 of at most 200 training units; None without a training part."""
     by_name = {scene.name: scene for scene in scenes}
     train = [unit for unit in units if unit.part == "train"]
     if not train:
         return None
+    train = sorted(train, key=lambda unit: seed_for("spectra", seed, unit.name))[:UNITS]
     share = max(1, SPECTRA // len(train))
     drawn = []
     for unit in train:

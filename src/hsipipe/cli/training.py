@@ -52,6 +52,7 @@ def train_variant(options: argparse.Namespace) -> None:
     own = f"-{step_key(given)}" if given else ""
     run = folder / f"{options.variant}{own}" / f"seed{options.seed}"
     output = Path(options.output) if options.output else run / "model.pt"
+    claim(options.gpus)  # the training loop works on what this process holds
     load_task(options.task, "fit")(
         folder / "case.h5",
         [f"results/scenes/{scene}.h5" for scene in case.scenes],
@@ -64,6 +65,5 @@ def train_variant(options: argparse.Namespace) -> None:
         state=Path("results/.state") / run.relative_to("results"),
         output=output,
         curves=output.with_name("loss_curves.png"),
-        device=claim(options.gpus).torch_name,
     )
     print(output)

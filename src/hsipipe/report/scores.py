@@ -29,7 +29,9 @@ def mean_scores(frame: pd.DataFrame) -> pd.DataFrame:
 
     A run's score is the mean over its units; the mean and the standard deviation are then taken over the runs' seeds.
     """
-    runs = frame.groupby([*RUN, "metric"], sort=False).value.agg(["mean", "std", "count"]).reset_index()
+    values = frame.groupby([*RUN, "metric"], sort=False).value
+    # A unit without a score (NaN) makes the mean NaN: left out, it would flatter a method that fails on hard units.
+    runs = values.agg(mean=lambda column: column.mean(skipna=False), std="std", count="size").reset_index()
     grouped = runs.groupby(["task", "case", "variant", "metric"], sort=False)
     return grouped.agg(
         mean=("mean", "mean"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from hsipipe.scenes.enmap import enmap_bands
 from hsipipe.scenes.readers import open_image
 from hsipipe.scenes.readers.geotiff import open_raster
 from hsipipe.scenes.scene import Item
+from hsipipe.scenes.tile_names import tile_of
 from hsipipe.scenes.validity import NothingValidError
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,6 @@ DEFECTIVE_BANDS = 20
 SPLITS = ("easy", "hard")
 _BACKGROUND = 3  # QL_QUALITY_CLASSES: 1 land, 2 water, 3 background (outside the swath)
 _DATA, _TIFF = "-DATA.npy", "-SPECTRAL_IMAGE.TIF"
-_PATCH_PART = re.compile(r"-(Y\d+_X\d+|patch_?\d+)$", re.IGNORECASE)
 
 
 def is_hyspecnet(folder: str | Path) -> bool:
@@ -50,15 +49,6 @@ def is_hyspecnet(folder: str | Path) -> bool:
     return any(
         next(root.glob(f"{depth}*{end}"), None) for depth in ("", "*/", "*/*/", "*/*/*/") for end in (_DATA, _TIFF)
     )
-
-
-def tile_of(item_name: str) -> str:
-    """The EnMAP tile that a patch was cut from; names that are no patch's stand for themselves.
-
-    >>> tile_of("ENMAP01-____L2A-DT0000004950_20221103T162438Z_001_V010110_20221118T145147Z-Y01460273_X03110438")
-    'ENMAP01-____L2A-DT0000004950_20221103T162438Z_001_V010110_20221118T145147Z'
-    """
-    return _PATCH_PART.sub("", item_name)
 
 
 def hyspecnet_patches(folder: str | Path, *, form: str = "data") -> dict[str, Path]:

@@ -217,6 +217,13 @@ class Scene:
         """The provenance of one item."""
         return json.loads(self._file["source"][self.items.index(item)].decode())
 
+    def read_valid(self, item: str, *, window: Window | None = None) -> np.ndarray:
+        """The validity mask of an item, or of a window of it: (rows, cols) bool."""
+        rows, cols = self.sizes[item]
+        first_row, end_row, first_col, end_col = window or (0, rows, 0, cols)
+        index = self.items.index(item)
+        return self._file["valid"][index, first_row:end_row, first_col:end_col].astype(bool)
+
     def read(self, item: str, *, bands: Sequence[int] | np.ndarray | None = None, window: Window | None = None) -> Item:
         """Read one item as float32, whole or a window, all bands or those of `bands` (indices, any order)."""
         if item not in self.sizes:

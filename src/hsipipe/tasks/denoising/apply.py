@@ -10,9 +10,11 @@ import numpy as np
 
 from hsipipe.errors import UserError
 from hsipipe.methods import DESTRIPE, Method
+from hsipipe.randomness import seed_for
 
-# Maps (noisy (bands, rows, cols), wavelength_nm (bands,) or None, truth or None) to the denoised cube, all float32.
-Denoiser = Callable[[np.ndarray, np.ndarray | None, np.ndarray | None], np.ndarray]
+# Maps noisy (bands, rows, cols), wavelength_nm (bands,) or None, and optionally the truth and the unit's name (which
+# seeds random methods) to the denoised cube, all float32.
+Denoiser = Callable[..., np.ndarray]
 
 
 def make_denoiser(
@@ -30,7 +32,7 @@ def make_denoiser(
         settings: complete settings of the method.
         model: the trained model, for a trained method.
         device: torch device.
-        seed: seeds torch before each cube, for random methods.
+        seed: with the name of each cube, seeds torch before it, for random methods.
 
     Raises:
         UserError: a trained method without a model, or the reverse.
@@ -42,9 +44,11 @@ def make_denoiser(
         )
     if method.backend == "numpy":
         module = method.load()
-        return lambda noisy, wavelength_nm, _truth: module.denoise(
-            noisy[None], wavelength_nm=wavelength_nm, **settings
-        )[0]
+
+        def denoise_array(noisy: np.ndarray, wavelength_nm: np.ndarray | None, *_: object) -> np.ndarray:
+            return module.denoise(noisy[None], wavelength_nm=wavelength_nm, **settings)[0]
+
+        return denoise_array
     return _torch_denoiser(method, settings, model, device, seed)
 
 
@@ -63,8 +67,10 @@ def _torch_denoiser(
     destripes = method.name.startswith(DESTRIPE)
     given = {} if model is not None else settings
 
-    def denoise(noisy: np.ndarray, wavelength_nm: np.ndarray | None, truth: np.ndarray | None) -> np.ndarray:
-        torch.manual_seed(seed)
+    def denoise(
+        noisy: np.ndarray, wavelength_nm: np.ndarray | None, truth: np.ndarray | None = None, name: str = ""
+    ) -> np.ndarray:
+        torch.manual_seed(seed_for(seed, name))
         batch = torch.from_numpy(np.ascontiguousarray(noisy, np.float32))[None].to(device)
         centres = None if wavelength_nm is None else torch.as_tensor(wavelength_nm, dtype=torch.float32, device=device)
         extra = {} if method.kind != "oracle" else {"truth": torch.from_numpy(truth)[None].to(device)}

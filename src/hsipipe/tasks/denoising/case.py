@@ -40,11 +40,13 @@ class Truth:
     """A clean unit, each band scaled to [0, 1] by its own smallest and largest valid value.
 
     Attributes: cube (bands, rows, cols) float32 in [0, 1], invalid pixels filled with the band's mean; valid (rows,
-    cols); low, high (bands,): the range in the scene's units; wavelength_nm (bands,) or None.
+    cols); good (bands,): False for bands that this unit has no measurement of, zero in the cube and in no score; low,
+    high (bands,): the range in the scene's units; wavelength_nm (bands,) or None.
     """
 
     cube: np.ndarray
     valid: np.ndarray
+    good: np.ndarray
     low: np.ndarray
     high: np.ndarray
     wavelength_nm: np.ndarray | None
@@ -59,9 +61,8 @@ def read_truth(scene: Scene, unit: Unit, bands: Sequence[int] | np.ndarray) -> T
     cube = normalise(item.cube, low, high)
     if not item.valid.all():
         cube = np.where(item.valid, cube, cube[:, item.valid].mean(axis=1)[:, None, None])
-    # A band without a measurement in this unit alone (NaN, nodata) carries nothing: it becomes zero.
     cube = np.where(item.good_bands[:, None, None], cube, 0)
-    return Truth(cube.astype(np.float32), item.valid, low, high, item.wavelength_nm)
+    return Truth(cube.astype(np.float32), item.valid, item.good_bands, low, high, item.wavelength_nm)
 
 
 def write_case(
@@ -82,22 +83,25 @@ def write_case(
         for key, value in attributes.items():
             file.attrs[key] = value if isinstance(value, (int, float, str)) else json.dumps(value, sort_keys=True)
         stack = StackWriter(file, "noisy", np.float16)
-        rows: list[tuple[Unit, Truth]] = []
+        written: list[Unit] = []
+        ranges: list[tuple[np.ndarray, np.ndarray]] = []
+        sizes: list[tuple[int, int]] = []
         digests = [train_digest]
         for unit, truth, noisy in units:
             stored = noisy.astype(np.float16)
             stack.append(stored)
             digests.append(digest_of(stored, truth.cube, truth.valid))
-            rows.append((unit, truth))
-        if not rows:
+            # Not the truth itself: a case of thousands of units would not fit into memory.
+            written.append(unit)
+            ranges.append((truth.low, truth.high))
+            sizes.append(truth.valid.shape)
+        if not written:
             raise UserError("has no unit for validation or test", file=path, remedy="look at the case's split")
-        write_strings(file, "item", [unit.name for unit, _ in rows])
-        write_strings(file, "part", [unit.part for unit, _ in rows])
-        write_strings(file, "unit", [json.dumps(unit.__dict__) for unit, _ in rows])
-        file["low"] = np.stack([truth.low for _, truth in rows]).astype(np.float32)
-        file["high"] = np.stack([truth.high for _, truth in rows]).astype(np.float32)
-        file["rows"] = np.array([truth.cube.shape[1] for _, truth in rows], np.int32)
-        file["cols"] = np.array([truth.cube.shape[2] for _, truth in rows], np.int32)
+        write_strings(file, "item", [unit.name for unit in written])
+        write_strings(file, "part", [unit.part for unit in written])
+        write_strings(file, "unit", [json.dumps(unit.__dict__) for unit in written])
+        file["low"], file["high"] = np.stack(ranges, axis=1).astype(np.float32)
+        file["rows"], file["cols"] = np.array(sizes, np.int32).T
         file["band_index"] = np.asarray(selection.indices, np.int32)
         if selection.wavelength_nm is not None:
             file["wavelength_nm"] = np.asarray(selection.wavelength_nm, np.float64)

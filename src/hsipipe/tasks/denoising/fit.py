@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hsipipe.cases.split import Unit
 from hsipipe.degrade.noise import parse_noise
@@ -15,9 +16,14 @@ from hsipipe.methods import Method
 from hsipipe.randomness import seed_for
 from hsipipe.settings import settings_from
 from hsipipe.tasks.denoising.case import CaseFile
+from hsipipe.tasks.denoising.unit_pool import UnitPool
 from hsipipe.training.settings import TrainingSettings
 
+if TYPE_CHECKING:
+    import torch
+
 PATCH_SETTINGS = ("patch", "bands_per_patch")
+VALIDATION_UNITS = 64  # more say little about which epoch is best, and cost a forward pass each
 
 
 def sort_settings(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -27,6 +33,22 @@ def sort_settings(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, A
     patches = {key: value for key, value in settings.items() if key in PATCH_SETTINGS}
     network = {key: value for key, value in settings.items() if key not in of_training and key not in PATCH_SETTINGS}
     return network, patches, training
+
+
+def validation_loss(case: CaseFile, names: Sequence[str], network: torch.nn.Module) -> dict[str, float]:
+    """Mean squared error on validation units under their fixed noise, over valid pixels and measured bands."""
+    import torch
+
+    from hsipipe.training.tiles import apply_tiled
+
+    where = next(network.parameters()).device
+    losses = []
+    for name in names:
+        truth = case.truth(name)
+        noisy = torch.from_numpy(case.noisy(name))[None].to(where)
+        error = (apply_tiled(network, noisy)[0].float().cpu().numpy() - truth.cube) ** 2
+        losses.append(float(error[truth.good][:, truth.valid].mean()))
+    return {"loss": sum(losses) / len(losses)}
 
 
 def fit(
@@ -42,7 +64,6 @@ def fit(
     state: str | Path,
     output: str | Path,
     curves: str | Path,
-    device: str = "cpu",
 ) -> None:
     """Train, and write the model file and its loss curves; an interrupted training goes on from its state folder.
 
@@ -55,6 +76,7 @@ def fit(
 
     from hsipipe.tasks.denoising.training_data import draw_patches
     from hsipipe.training.history import draw_history
+    from hsipipe.training.loop import NEUTRAL
     from hsipipe.training.loop import fit as run_training
     from hsipipe.training.model_file import save_model
 
@@ -70,42 +92,32 @@ def fit(
         )
     corruption = parse_noise(case_settings["noise"])
     with CaseFile(case, scenes) as opened:
-        cubes = [torch.from_numpy(opened.truth_of(unit).cube).to(device) for unit in train]
-        held_out = [
-            (torch.from_numpy(opened.noisy(name))[None], torch.from_numpy(opened.truth(name).cube)[None])
-            for name in opened.names("val")
-        ]
+        pool = UnitPool(opened, train, seed=seed)
         torch.manual_seed(seed_for(opened.name, seed, method.base))
         network = method.load().build(bands=len(opened.band_index), **network_settings)
 
-        def draw_batch(step: int, on: torch.device) -> dict[str, torch.Tensor]:
-            batch = draw_patches(
-                cubes,
-                step=step,
+        def draw_batch(batch: int, on: torch.device) -> dict[str, torch.Tensor]:
+            epoch = batch // (training.steps_per_epoch * training.accumulate)
+            return draw_patches(
+                pool.cubes(epoch, on),
+                step=batch,
                 seed=(opened.name, seed),
                 batch_size=training.batch_size,
                 noise=corruption,
                 **patch_settings,
             )
-            return {name: value.to(on) for name, value in batch.items()}
 
-        def validate(model: torch.nn.Module) -> dict[str, float]:
-            from hsipipe.training.tiles import apply_tiled
-
-            losses = []
-            for noisy, truth in held_out:
-                where = next(model.parameters()).device
-                losses.append(torch.mean((apply_tiled(model, noisy.to(where)) - truth.to(where)) ** 2).item())
-            return {"loss": sum(losses) / len(losses)}
-
+        held_out = opened.names("val")[:VALIDATION_UNITS]
+        effective = {name: value for name, value in settings.items() if name not in NEUTRAL}
+        training_key = step_key(key, opened.content, effective, seed)
         result = run_training(
             network,
             draw_batch=draw_batch,
-            validate=validate if held_out else None,
+            validate=partial(validation_loss, opened, held_out) if held_out else None,
             loss=lambda model, batch: torch.nn.functional.mse_loss(model(batch["input"]), batch["target"]),
             settings=training,
             state_dir=Path(state),
-            key=step_key(key, opened.content, settings, seed),
+            key=training_key,
             seed=seed,
         )
         save_model(
@@ -115,7 +127,7 @@ def fit(
             settings=settings,
             normaliser={"name": "band-minmax", "scope": "item"},
             wavelength_nm=opened.wavelength_nm,
-            key=key,
+            key=training_key,
             history=result.history,
             bands=len(opened.band_index),
             training={

@@ -50,8 +50,10 @@ def predict(
                 noisy = opened.noisy(name)
                 truth = opened.truth(name).cube if method.kind == "oracle" else None
                 started = time.perf_counter()
-                result = denoise(noisy, opened.wavelength_nm, truth)
+                result = denoise(noisy, opened.wavelength_nm, truth, name)
                 seconds.append(time.perf_counter() - started)
+                if not np.isfinite(result).all():
+                    raise ValueError(f"{method.name} returned values that are not finite on {name}")
                 stack.append(result)
                 sizes.append(result.shape[1:])
                 if name == shown:

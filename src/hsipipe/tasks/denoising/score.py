@@ -13,13 +13,16 @@ from hsipipe.tidy import Score
 
 
 def score(case: str | Path, scenes: Sequence[str | Path], prediction: str | Path) -> list[Score]:
-    """Score every test unit; scores of invalid pixels do not count."""
+    """Score every test unit; invalid pixels, and bands that a unit has no measurement of, do not count."""
     scores = []
     with CaseFile(case, scenes) as opened, open_checked(prediction, PREDICTION_FORMAT, "run the method again") as file:
         rows, cols = file["rows"][()], file["cols"][()]
         for index, name in enumerate(progress(read_strings(file, "item"), "scoring")):
             truth = opened.truth(name)
             cube = file["prediction"][index, :, : rows[index], : cols[index]]
-            measured = score_cube(truth.cube, cube, valid=truth.valid, low=truth.low, high=truth.high)
+            good = truth.good
+            measured = score_cube(
+                truth.cube[good], cube[good], valid=truth.valid, low=truth.low[good], high=truth.high[good]
+            )
             scores += [Score(opened.units[name].scene, name, metric, value, unit) for metric, value, unit in measured]
     return scores

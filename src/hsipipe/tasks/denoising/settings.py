@@ -11,6 +11,15 @@ from hsipipe.degrade.noise import parse_noise
 
 FIGURES = ("bars", "visual", "spectra", "time")  # the kinds of figure that `draw` knows
 
+# Which settings of a case each step reads: a change of the others does not make it run again.
+USED_BY = {
+    "split": ("split", "crop", "items"),
+    "bands": ("bands",),
+    "prepare": ("noise", "seed"),
+    "fit": ("noise",),
+    "predict": ("figure_unit",),
+}
+
 
 @dataclass(frozen=True)
 class CaseSettings:

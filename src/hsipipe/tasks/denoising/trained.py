@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from hsipipe.methods import Method, find_method
 
 if TYPE_CHECKING:
     import torch
+
+log = logging.getLogger(__name__)
 
 
 class TrainedDenoiser:
@@ -24,7 +27,7 @@ class TrainedDenoiser:
         Raises:
             UserError: a network made for another number of bands.
         """
-        del wavelength_nm  # the networks so far are band-agnostic
+        self._compare(wavelength_nm)
         from hsipipe.training.tiles import apply_tiled
 
         needed = getattr(self.network, "bands", None)
@@ -36,6 +39,23 @@ class TrainedDenoiser:
                 remedy="use a band-agnostic method, or train on this sensor",
             )
         return apply_tiled(self.network, noisy)
+
+
+    def _compare(self, wavelength_nm: torch.Tensor | None) -> None:
+        """Refuse a cube whose wavelengths lie wholly outside those trained on; say so where they differ."""
+        trained = self.content.get("wavelength_nm")
+        if trained is None or wavelength_nm is None:
+            return
+        (first, last), (low, high) = ((float(v.min()), float(v.max())) for v in (trained, wavelength_nm))
+        if high < first or low > last:
+            raise UserError(
+                f"was trained on {first:.0f} to {last:.0f} nm",
+                file=self.path,
+                found=f"{low:.0f} to {high:.0f} nm",
+                remedy="use a model of this spectral range, or an untrained method",
+            )
+        if len(trained) != len(wavelength_nm) or abs(first - low) > 50 or abs(last - high) > 50:
+            log.info("%s: trained on %.0f to %.0f nm, applied to %.0f to %.0f nm", self.path, first, last, low, high)
 
 
 def read_method(path: str | Path) -> tuple[Method, dict[str, Any]]:

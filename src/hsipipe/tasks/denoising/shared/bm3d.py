@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-DISTANCES_AT_ONCE = 1 << 20  # these two bound the memory
-COEFFICIENTS_AT_ONCE = 1 << 18
+DISTANCES_AT_ONCE = 1 << 19  # these two bound the memory
+COEFFICIENTS_AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True)

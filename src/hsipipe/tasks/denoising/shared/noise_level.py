@@ -26,7 +26,7 @@ def add_neighbours(values: Tensor, dim: int) -> Tensor:
     return total
 
 
-def smoothed_moments(whitened: Tensor, columns: Tensor) -> Tensor:
+def smoothed_moments(whitened: Tensor, columns: Tensor, *, rows: slice = slice(None)) -> Tensor:
     """Sum over pixels of the outer products of spectra, half as they are, half as means over 3 x 3 pixels.
 
     The means are scaled to the variance of single pixels, so that white noise of unit variance still has the
@@ -35,6 +35,7 @@ def smoothed_moments(whitened: Tensor, columns: Tensor) -> Tensor:
     Args:
         whitened: (C, H, W), centred.
         columns: (W,) bool; others count for nothing.
+        rows: the rows to sum over; those around them serve as neighbours only.
 
     Returns:
         (C, C), double precision.
@@ -44,7 +45,7 @@ def smoothed_moments(whitened: Tensor, columns: Tensor) -> Tensor:
     total = add_neighbours(add_neighbours(used, 2), 1)
     weight = add_neighbours(add_neighbours(weight, 2), 1)
     total = total / weight.clamp_min(1.0).sqrt()
-    used, total = used[:, :, columns].flatten(1), total[:, :, columns].flatten(1)
+    used, total = used[:, rows, columns].flatten(1), total[:, rows, columns].flatten(1)
     return 0.5 * (used @ used.T + total @ total.T).double()
 
 
@@ -175,8 +176,9 @@ def noise_model(
     moments = torch.zeros(bands, bands, dtype=torch.float64, device=cube.device)
     step = max(3, CHUNK // (bands * cols))
     for start in range(0, rows, step):
-        # a few rows at a time; neighbours across a border are not counted
-        chunk = (cube[:, start : start + step] - centre[:, None, None]) / level[:, None, None]
-        moments += smoothed_moments(chunk, columns)
+        before = min(start, 1)
+        chunk = cube[:, start - before : start + step + 1]
+        chunk = (chunk - centre[:, None, None]) / level[:, None, None]
+        moments += smoothed_moments(chunk, columns, rows=slice(before, before + step))
     axes = signal_axes(moments / freedom, effective_freedom(freedom), rank=rank)
     return NoiseModel(level, axes.to(cube))

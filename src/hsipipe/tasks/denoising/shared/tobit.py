@@ -11,7 +11,7 @@ from torch import Tensor
 from hsipipe.tasks.denoising.shared.clipping import below, clipped_moments, score_and_information
 from hsipipe.tasks.denoising.shared.noise_level import smoothed_moments
 
-CHUNK = 1 << 18  # samples at a time: small enough for the cache, large enough for the vector units
+CHUNK = 1 << 17  # samples at a time: small enough for the cache, large enough for the vector units
 
 
 @dataclass
@@ -24,9 +24,9 @@ class Samples:
     upper: Tensor
 
     def rows(self) -> Iterator[slice]:
-        """Slices of rows that hold about CHUNK samples each."""
+        """Slices of rows that hold about CHUNK samples each, at least two rows."""
         bands, height, width = self.cube.shape
-        step = max(1, CHUNK // (bands * width))
+        step = max(2, CHUNK // (bands * width))
         for start in range(0, height, step):
             yield slice(start, min(start + step, height))
 
@@ -80,12 +80,16 @@ def completed_moments(
         the moments per pixel, in double precision, and the mean information.
     """
     moments = clean.new_zeros(len(clean), len(clean), dtype=torch.float64)
-    total = 0.0
+    total, height, held = 0.0, clean.shape[1], None
     for rows in samples.rows():
         score, information = samples.linearised(clean[:, rows] + offsets[:, None], rows)
         total += float(information[:, :, columns].sum())
         whitened = (clean[:, rows] - centre[:, None, None]) / samples.level[:, None, None] + score
-        moments += smoothed_moments(whitened, columns)
+        # the last row of a chunk waits for the next one, the row before it is kept as its neighbour
+        held = whitened if held is None else torch.cat([held, whitened], 1)
+        first, last = int(rows.start > 0), held.shape[1] - int(rows.stop < height)
+        moments += smoothed_moments(held, columns, rows=slice(first, last))
+        held = held[:, -2:].clone()
     pixels = clean.shape[1] * int(columns.sum())
     return moments / pixels, total / (pixels * len(clean))
 
