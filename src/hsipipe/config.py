@@ -3,77 +3,43 @@
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from hsipipe.config_checks import check_paper
+from hsipipe.config_sections import (
+    ClaimSettings,
+    FigureSettings,
+    PaperSettings,
+    SceneSettings,
+    SimulateSettings,
+    TableSettings,
+    TaskSettings,
+)
 from hsipipe.errors import UserError, unknown
 from hsipipe.methods import Loader, Method, find_method, tasks
-from hsipipe.metrics.registry import METRICS
 from hsipipe.settings import settings_from
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-
-
-@dataclass(frozen=True)
-class SceneSettings:
-    """A scene that a config defines itself: simulated, or made of the user's own files."""
-
-    simulate: dict[str, Any] | None = field(
-        default=None, metadata={"meaning": "settings of the simulator: rows, cols, items, seed"}
-    )
-    files: list[str] | None = field(default=None, metadata={"meaning": "files or folders on this machine"})
-    labels: str | None = field(default=None, metadata={"meaning": "FILE[:KEY] of a label map"})
-    key: str | None = field(default=None, metadata={"meaning": "name of the array in the file"})
-    layout: str | None = field(default=None, metadata={"meaning": "order of axes, such as rows-cols-bands"})
-
-
-@dataclass(frozen=True)
-class TableSettings:
-    """A table: variants down, cases and metrics across."""
-
-    task: str = field(metadata={"meaning": "the task whose runs it shows"})
-    cases: list[str] = field(metadata={"meaning": "cases, left to right"})
-    metrics: list[str] = field(metadata={"meaning": "metrics, left to right"})
-    title: str = field(default="", metadata={"meaning": "heading"})
-    variants: list[str] | None = field(default=None, metadata={"meaning": "variants, top to bottom; all if absent"})
-    published: dict[str, Any] | None = field(
-        default=None,
-        metadata={"meaning": "source, and columns: heading -> {variant: published number}"},
-    )
-    note: str = field(default="", metadata={"meaning": "printed below the table"})
-
-
-@dataclass(frozen=True)
-class FigureSettings:
-    """A figure of a task."""
-
-    task: str = field(metadata={"meaning": "the task that draws it"})
-    kind: str = field(metadata={"meaning": "which of the task's figures: see the task's draw module"})
-    case: str = field(metadata={"meaning": "the case it shows"})
-    title: str = field(default="", metadata={"meaning": "heading"})
-    variants: list[str] | None = field(default=None, metadata={"meaning": "variants shown; all of the case if absent"})
-    metric: str = field(default="mpsnr", metadata={"meaning": "metric shown, where one is"})
-
-
-@dataclass(frozen=True)
-class ClaimSettings:
-    """A sentence of a paper as an inequality over mean scores: `better` beats each of `than` by more than `margin`."""
-
-    claim: str = field(metadata={"meaning": "the paper's sentence, in short"})
-    task: str = field(metadata={"meaning": "task"})
-    case: str = field(metadata={"meaning": "case whose scores decide"})
-    metric: str = field(default="mpsnr", metadata={"meaning": "metric compared"})
-    better: str | None = field(default=None, metadata={"meaning": "the variant said to be better"})
-    than: list[str] = field(default_factory=list, metadata={"meaning": "the variants said to be worse"})
-    margin: float = field(default=0.0, metadata={"meaning": "by more than this; negative: worse by less than that"})
-    needs: str | None = field(
-        default=None, metadata={"meaning": "size of study that the claim needs; another size: not tested"}
-    )
+__all__ = [
+    "ClaimSettings",
+    "FigureSettings",
+    "Paper",
+    "Run",
+    "SceneSettings",
+    "SimulateSettings",
+    "TableSettings",
+    "Variant",
+    "check_definitions",
+    "definitions",
+    "load_paper",
+    "load_papers",
+    "merged",
+    "read_config",
+]
 
 
 @dataclass(frozen=True)
@@ -142,9 +108,23 @@ class Paper:
         return [*own, *(name for name in catalogue if name not in self.scenes)]
 
     def check_scene(self, name: str, catalogue: Iterable[str]) -> None:
-        """Refuse a scene that is neither of the config nor of the catalogue."""
-        if name not in self.scenes and name not in catalogue:
-            raise unknown("scene", name, [*self.scenes, *catalogue], file=f"paper {self.name}")
+        """Refuse a scene that is neither of the config nor of the catalogue, or of both under one name."""
+        known = set(catalogue)
+        if name in self.scenes and name in known:
+            raise UserError(
+                f"scene {name!r} is of the catalogue",
+                file=f"paper {self.name}",
+                key=f"scenes.{name}",
+                remedy="results are shared by name: give your own scene another",
+            )
+        if name not in self.scenes and name not in known:
+            raise unknown("scene", name, {*self.scenes, *known}, file=f"paper {self.name}")
+
+    def check_scenes(self, catalogue: Iterable[str]) -> None:
+        """Check every scene that the config defines or its cases use."""
+        known = set(catalogue)
+        for name in sorted({*self.scenes, *self.scene_names()}):
+            self.check_scene(name, known)
 
     def runs(self, task: str | None = None, cases: Iterable[str] | None = None) -> list[Run]:
         """All runs of the paper, or those of a task and of some of its cases."""
@@ -183,19 +163,8 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-GENERAL_KEYS = (
-    "paper",
-    "title",
-    "citation",
-    "size",
-    "sizes",
-    "seeds",
-    "scenes",
-    "tables",
-    "figures",
-    "claims",
-    "mirror",
-)
+GENERAL_KEYS = tuple(entry.name for entry in fields(PaperSettings))
+HEAD_KEYS = ("paper", "size", "sizes")  # what the sizes of a study cannot replace
 
 
 def load_paper(config: Mapping[str, Any], *, file: str | Path | None = None) -> Paper:
@@ -203,59 +172,79 @@ def load_paper(config: Mapping[str, Any], *, file: str | Path | None = None) -> 
 
     Raises:
         UserError: an unknown key, task, method, setting, scene, case or variant (with the nearest that exists), a
-            value of the wrong type, or a name that cannot be a part of a path.
+            value of the wrong type or out of range, or a name that cannot be a part of a path.
     """
+    where = str(file or f"paper {config.get('paper')}")
     task_names = tasks()
-    for key in config:
-        if key not in GENERAL_KEYS and key not in task_names:
-            raise unknown("config key", key, (*GENERAL_KEYS, *task_names), file=file)
-    sizes = config.get("sizes") or {}
-    size = str(config.get("size", next(iter(sizes), "demo")))
-    if sizes and size not in sizes:
-        raise unknown("size", size, sizes, file=file)
-    chosen = merged({key: value for key, value in config.items() if key != "sizes"}, sizes.get(size) or {})
-    where = str(file or f"paper {chosen.get('paper')}")
-    if "paper" not in chosen:
-        raise UserError("must name the paper", file=file, key="paper")
+    _check_keys(config, (*GENERAL_KEYS, *task_names), where)
+    size, over = _chosen_size(config, task_names, where)
+    general, plans = _sections(merged(config, over), task_names, where)
     cases: dict[str, dict[str, Any]] = {}
     variants: dict[str, dict[str, Variant]] = {}
-    for task in task_names:
-        plan = chosen.get(task)
-        if plan is None:
-            continue
-        for key in plan:
-            if key not in ("cases", "variants"):
-                raise unknown(f"key of {task}", key, ("cases", "variants"), file=where)
+    for task, plan in plans.items():
         settings_class = importlib.import_module(f"hsipipe.tasks.{task}.settings").CaseSettings
         cases[task] = {
             name: settings_from(settings_class, value, f"{where}: {task}.cases.{name}")
-            for name, value in (plan.get("cases") or {}).items()
+            for name, value in plan.cases.items()
         }
-        variants[task] = {
-            name: _variant(task, name, value, where) for name, value in (plan.get("variants") or {}).items()
-        }
+        variants[task] = {name: _variant(task, name, value, where) for name, value in plan.variants.items()}
     paper = Paper(
-        name=str(chosen["paper"]),
-        title=str(chosen.get("title", chosen["paper"])),
+        name=general.paper,
+        title=general.title or general.paper,
         size=size,
-        seeds=[int(seed) for seed in chosen.get("seeds", [0])],
-        scenes=_each(SceneSettings, chosen.get("scenes"), where, "scenes"),
+        seeds=general.seeds,
+        scenes=general.scenes,
         cases=cases,
         variants=variants,
-        tables=_each(TableSettings, chosen.get("tables"), where, "tables"),
-        figures=_each(FigureSettings, chosen.get("figures"), where, "figures"),
-        claims=[
-            settings_from(ClaimSettings, value, f"{where}: claims[{index}]")
-            for index, value in enumerate(chosen.get("claims") or [])
-        ],
-        citation=str(chosen.get("citation", "")),
+        tables=general.tables,
+        figures=general.figures,
+        claims=general.claims,
+        citation=general.citation,
     )
-    _check_names(paper, where)
+    check_paper(paper, where, sizes=general.sizes)
     return paper
 
 
-def _each(cls: Any, values: Mapping[str, Any] | None, where: str, key: str) -> dict[str, Any]:
-    return {name: settings_from(cls, value, f"{where}: {key}.{name}") for name, value in (values or {}).items()}
+def _chosen_size(config: Mapping[str, Any], task_names: Iterable[str], where: str) -> tuple[str, dict[str, Any]]:
+    """The size of the study, and the keys of the config that it replaces."""
+    # The other keys are checked once they are complete: a size may add what the rest of the file leaves out.
+    head = settings_from(
+        PaperSettings, {key: value for key, value in _given(config).items() if key in HEAD_KEYS}, where
+    )
+    replaceable = [key for key in (*GENERAL_KEYS, *task_names) if key not in HEAD_KEYS]
+    for name, over in head.sizes.items():
+        _check_keys(over, replaceable, f"{where}: sizes.{name}")
+    size = str(head.size) if head.size is not None else next(iter(head.sizes), "demo")
+    if head.sizes and size not in head.sizes:
+        raise unknown("size", size, head.sizes, file=where)
+    return size, head.sizes.get(size, {})
+
+
+def _check_keys(mapping: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    names = list(known)
+    for key in mapping:
+        if key not in names:
+            raise unknown("config key", key, names, file=where)
+
+
+def _given(mapping: Any) -> Any:
+    """A mapping without its empty keys, which YAML reads as null: an empty section is an absent one."""
+    if not isinstance(mapping, Mapping):
+        return mapping
+    given = {key: value for key, value in mapping.items() if value is not None}
+    if isinstance(given.get("sizes"), Mapping):
+        given["sizes"] = {name: {} if over is None else over for name, over in given["sizes"].items()}
+    return given
+
+
+def _sections(
+    config: Mapping[str, Any], task_names: Iterable[str], where: str
+) -> tuple[PaperSettings, dict[str, TaskSettings]]:
+    """The keys of a config that belong to no task, and what it asks of each task."""
+    given, names = _given(config), list(task_names)
+    general = settings_from(PaperSettings, {key: value for key, value in given.items() if key not in names}, where)
+    plans = {task: settings_from(TaskSettings, _given(given[task]), where, key=task) for task in names if task in given}
+    return general, plans
 
 
 def _variant(task: str, name: str, value: Any, where: str) -> Variant:
@@ -269,72 +258,23 @@ def _variant(task: str, name: str, value: Any, where: str) -> Variant:
     return Variant(name, method, method.complete(given, file=here))
 
 
-def _check_names(paper: Paper, where: str) -> None:
-    """Check that names can be parts of paths, and that what refers to a name finds it."""
-    named: list[tuple[str, str]] = [("paper", paper.name)]
-    named += [("scene", name) for name in paper.scenes]
-    named += [
-        (kind, name)
-        for kind, group in (("case", paper.cases), ("variant", paper.variants))
-        for by in group.values()
-        for name in by
-    ]
-    named += [("table", name) for name in paper.tables] + [("figure", name) for name in paper.figures]
-    for kind, name in named:
-        if not NAME.fullmatch(str(name)):
-            raise UserError(
-                f"{name!r} cannot name a {kind}",
-                file=where,
-                remedy="use letters, digits, and . _ + - after the first",
-            )
-    for task, by_name in paper.cases.items():
-        for name, case in by_name.items():
-            for variant in case.variants or []:
-                if variant not in paper.variants[task]:
-                    raise unknown("variant", variant, paper.variants[task], file=f"{where}: {task}.cases.{name}")
-            if case.models_from and case.models_from not in by_name:
-                raise unknown("case", case.models_from, by_name, file=f"{where}: {task}.cases.{name}.models_from")
-    shown: list[tuple[str, str, list[str], list[str]]] = []
-    shown += [(f"tables.{key}", table.task, table.cases, table.variants or []) for key, table in paper.tables.items()]
-    shown += [(f"figures.{key}", one.task, [one.case], one.variants or []) for key, one in paper.figures.items()]
-    for key, table in paper.tables.items():
-        for metric in table.metrics:
-            if metric not in METRICS:
-                raise unknown("metric", metric, METRICS, file=f"{where}: tables.{key}")
-    for key, task, case_names, variant_names in shown:
-        if task not in paper.cases:
-            raise unknown("task", task, paper.cases, file=f"{where}: {key}")
-        for name in case_names:
-            if name not in paper.cases[task]:
-                raise unknown("case", name, paper.cases[task], file=f"{where}: {key}")
-        for name in variant_names:
-            if name not in paper.variants[task]:
-                raise unknown("variant", name, paper.variants[task], file=f"{where}: {key}")
-    for key, one in paper.figures.items():
-        kinds = importlib.import_module(f"hsipipe.tasks.{one.task}.settings").FIGURES
-        if one.kind not in kinds:
-            raise unknown("kind of figure", one.kind, kinds, file=f"{where}: figures.{key}")
-        if one.metric not in METRICS:
-            raise unknown("metric", one.metric, METRICS, file=f"{where}: figures.{key}")
-    for index, claim in enumerate(paper.claims):
-        if claim.metric not in METRICS:
-            raise unknown("metric", claim.metric, METRICS, file=f"{where}: claims[{index}]")
-
-
 def load_papers(folder: str | Path, *, but: str = "") -> list[tuple[str, Paper]]:
     """Every paper of a config folder in each of its sizes, as (where, paper), leaving out the paper named `but`."""
     found = []
     for path in sorted([*Path(folder).glob("config.yaml"), *Path(folder).glob("papers/*.yaml")]):
         config = read_config(path)
         if config.get("paper") != but:
-            for size in config.get("sizes") or {"demo": {}}:
+            sizes = config.get("sizes")
+            for size in sizes if sizes and isinstance(sizes, Mapping) else ["demo"]:
                 found.append((f"{path} ({size})", load_paper({**config, "size": size}, file=path)))
     return found
 
 
 def definitions(paper: Paper) -> dict[str, str]:
-    """Every (case, variant) of a paper and what defines it, to find one name with two definitions among papers."""
-    found = {}
+    """Every scene, case and variant of a paper and what defines it, to find names with two definitions among papers."""
+    # A scene of the catalogue has no settings here, so that a scene of one's own under its name differs.
+    used = {*paper.scenes, *paper.scene_names()}
+    found = {f"scenes/{name}": repr(paper.scenes.get(name)) for name in sorted(used)}
     for task, by_name in paper.cases.items():
         for name, case in by_name.items():
             plain = {entry.name: getattr(case, entry.name) for entry in fields(case) if entry.name != "variants"}

@@ -13,11 +13,6 @@ from hsipipe.errors import UserError
 FORMAT = "%(levelname)s %(message)s"
 
 
-def get_logger(name: str) -> logging.Logger:
-    """The logger of a module."""
-    return logging.getLogger(name)
-
-
 @contextmanager
 def job_log(path: str) -> Iterator[None]:
     """Send all that a script prints to its log file; a `UserError` also goes to the terminal and exits 2."""

@@ -12,19 +12,15 @@ from typing import Any
 import yaml
 
 from hsipipe.errors import UserError, unknown
+from hsipipe.settings import LIMITS, convert, settings_from, split
+from hsipipe.training.settings import TrainingSettings
 
 TASKS_FOLDER = Path(__file__).parent / "tasks"
 KINDS = ("direct", "per-scene", "trained", "encoder", "oracle")
 DESTRIPE = "destripe+"
-TYPES: dict[str, tuple[type, ...]] = {
-    "bool": (bool,),
-    "int": (int,),
-    "float": (int, float),
-    "str": (str,),
-    "list": (list, tuple),
-    "dict": (dict,),
-    "any": (object,),
-}
+BACKENDS = ("torch", "numpy")
+TYPES: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str, "list": list, "dict": dict, "any": Any}
+ENTRY_KEYS = ("default", "type", "meaning", "choices", *LIMITS)
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -35,9 +31,9 @@ class Method:
     name: str
     task: str
     title: str
-    kind: str
+    kind: str = field(metadata={"choices": KINDS})
     random: bool = False
-    backend: str = "torch"
+    backend: str = field(default="torch", metadata={"choices": BACKENDS})
     needs: str | None = None
     resources: dict[str, dict[str, int]] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -73,54 +69,47 @@ class Method:
         """The method's settings: its defaults, overlaid with those given.
 
         Raises:
-            UserError: a setting that the method does not have, or a value of another type than the default's.
+            UserError: a setting that the method does not have, or a value of a wrong type, out of range or not a
+                choice; for trained methods also settings of the training that do not fit together.
         """
         merged = {name: entry.get("default") for name, entry in self.settings.items()}
         for name, value in given.items():
             if name not in self.settings:
                 raise unknown(f"setting of method {self.name!r}", name, self.settings, file=file)
-            merged[name] = _checked(self, name, value, file)
+            merged[name] = _checked(name, self.settings[name], value, file)
+        if self.is_fitted:
+            settings_from(TrainingSettings, split(TrainingSettings, merged)[0], file)
         return merged
 
 
-def _checked(method: Method, name: str, value: Any, file: str | Path | None) -> Any:
-    entry = method.settings[name]
-    choices = entry.get("choices")
-    if choices and value not in choices:
-        raise unknown(f"value of {method.name}'s {name}", str(value), map(str, choices), file=file)
-    expected = entry.get("type", type(entry.get("default")).__name__)
-    if expected not in TYPES:
-        raise UserError(f"a setting's type is one of {', '.join(TYPES)}", file=method.name, key=name, found=expected)
-    allowed = TYPES[expected]
-    number_as_text = expected == "float" and isinstance(value, str)  # YAML 1.1 reads 1e-3 as text
-    if number_as_text:
-        try:
-            return float(value)
-        except ValueError:
-            allowed = ()
-    fits = isinstance(value, allowed) and (expected == "bool" or not isinstance(value, bool))
-    if not fits and not (value is None and entry.get("default") is None):
-        raise UserError(
-            f"{name} of method {method.name!r} must be of type {expected}",
-            file=file,
-            key=name,
-            found=f"{value!r}",
-            remedy=f"its default is {entry.get('default')!r}",
-        )
-    return value
+def _checked(name: str, entry: dict[str, Any], value: Any, file: str | Path | None) -> Any:
+    """A setting's value as its type and within its limits; null only where that is the default."""
+    if value is None and entry.get("default") is None:
+        return None
+    kind = entry.get("type", type(entry.get("default")).__name__)
+    limits = {key: entry[key] for key in ("choices", *LIMITS) if key in entry}
+    return convert(value, TYPES[kind], limits, file, name)
 
 
 @cache
 def _read(path: Path) -> Method:
-    task, name = path.parent.parent.parent.name, path.parent.name
     loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+    if not isinstance(loaded, dict):
+        raise UserError("must be a mapping of keys", file=path, found=type(loaded).__name__)
     known = set(Method.__dataclass_fields__) - {"name", "task"}
     for key in loaded:
         if key not in known:
             raise unknown("key of a method", key, known, file=path)
-    method = Method(name=name, task=task, **{**loaded, "deviations": tuple(loaded.get("deviations") or ())})
-    if method.kind not in KINDS:
-        raise unknown("kind of method", method.kind, KINDS, file=path)
+    given = {key: value for key, value in loaded.items() if value is not None}
+    method = settings_from(Method, {**given, "task": path.parent.parent.parent.name, "name": path.parent.name}, path)
+    for name, entry in method.settings.items():
+        for key in entry:
+            if key not in ENTRY_KEYS:
+                raise unknown(f"key of the setting {name!r}", key, ENTRY_KEYS, file=path)
+        kind = entry.get("type", type(entry.get("default")).__name__)
+        if kind not in TYPES:
+            raise unknown(f"type of the setting {name!r}", kind, TYPES, file=path)
+        _checked(name, entry, entry.get("default"), path)
     return method
 
 

@@ -9,9 +9,18 @@ from typing import TypeVar
 Element = TypeVar("Element")
 
 
-def progress(elements: Iterable[Element], title: str, *, unit: str = "item") -> Iterator[Element]:
-    """Iterate with a progress bar; into a log file, a line every ten seconds at most."""
+def progress(
+    elements: Iterable[Element], title: str, *, unit: str = "item", disable: bool | None = False
+) -> Iterator[Element]:
+    """Iterate with a progress bar; into a log file, a line every ten seconds at most.
+
+    Args:
+        elements: what to iterate over.
+        title: before the bar.
+        unit: what one element is called.
+        disable: True for no bar; None for a bar on a terminal and nothing elsewhere.
+    """
     from tqdm import tqdm
 
-    interactive = sys.stderr.isatty()
-    return iter(tqdm(elements, desc=title, unit=unit, mininterval=0.2 if interactive else 10, file=sys.stderr))
+    interval_s = 0.2 if sys.stderr.isatty() else 10
+    return iter(tqdm(elements, desc=title, unit=unit, mininterval=interval_s, file=sys.stderr, disable=disable))

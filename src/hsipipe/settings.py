@@ -7,7 +7,7 @@ A setting is a dataclass field. Its annotation is its type, its metadata says th
         width: int = field(default=3, metadata={"meaning": "side of the window, pixels", "minimum": 1})
 
 Metadata: `meaning` (one line), `minimum` and `maximum` (inclusive), `above` and `below` (exclusive), `choices`. Limits
-and choices hold for each element of a list. Types: bool, int, float, str, Path, Any, Literal, Optional and unions,
+and choices hold for each element of a list; `nonempty` and `distinct` (True) hold for the list. Types: bool, int, float, str, Path, Any, Literal, Optional and unions,
 list, tuple, dict with text keys, and nested dataclasses.
 """
 
@@ -69,7 +69,7 @@ def settings_from(
     for name, item in fields.items():
         path = _join(key, name)
         if name in mapping:
-            values[name] = _convert(mapping[name], hints[name], item.metadata, where, path)
+            values[name] = convert(mapping[name], hints[name], item.metadata, where, path)
         elif _is_required(item):
             raise UserError("is missing", file=where, key=path, remedy=_advice(hints[name], item.metadata))
     try:
@@ -88,7 +88,7 @@ def check(settings: Any) -> None:
     """
     hints = get_type_hints(type(settings))
     for item in dataclasses.fields(settings):
-        _convert(getattr(settings, item.name), hints[item.name], item.metadata, None, item.name)
+        convert(getattr(settings, item.name), hints[item.name], item.metadata, None, item.name)
 
 
 def split(cls: type, mapping: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -190,8 +190,8 @@ def _wrong(expected: str, value: Any, where: str | Path | None, key: str) -> Use
     return UserError(f"must be {expected}", file=where, key=key or None, found=f"{type(value).__name__} {value!r}")
 
 
-def _convert(value: Any, annotation: Any, metadata: Mapping[str, Any], where: str | Path | None, key: str) -> Any:
-    """`value` as the type of `annotation`, or a UserError that names `key`."""
+def convert(value: Any, annotation: Any, metadata: Mapping[str, Any], where: str | Path | None, key: str) -> Any:
+    """`value` as the type of `annotation`, within the limits of `metadata`, or a UserError that names `where` and `key`."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if annotation is Any:
         return value
@@ -218,7 +218,7 @@ def _convert(value: Any, annotation: Any, metadata: Mapping[str, Any], where: st
         if not isinstance(value, Mapping):
             raise _wrong(_words(annotation), value, where, key)
         inner = arguments[1] if arguments else Any
-        return {str(name): _convert(item, inner, metadata, where, _join(key, name)) for name, item in value.items()}
+        return {str(name): convert(item, inner, metadata, where, _join(key, name)) for name, item in value.items()}
     raise TypeError(f"settings cannot hold {annotation!r} ({key})")
 
 
@@ -259,13 +259,13 @@ def _convert_union(
         return None
     rest = [option for option in options if option is not type(None)]
     if len(rest) == 1:
-        return _convert(value, rest[0], metadata, where, key)
+        return convert(value, rest[0], metadata, where, key)
     # An exact type first: 3 stays a whole number in `float | int`, and "1e-3" a text in `float | str`.
     exact = [option for option in rest if isinstance(option, type) and type(value) is option]
     failures = []
     for option in exact or rest:
         try:
-            return _convert(value, option, metadata, where, key)
+            return convert(value, option, metadata, where, key)
         except UserError as error:
             failures.append((option, error))
     shaped = [error for option, error in failures if _has_shape_of(value, option)]
@@ -301,7 +301,13 @@ def _convert_sequence(
     else:
         kinds = [arguments[0] if arguments else Any] * len(value)
     items = [
-        _convert(item, kind, metadata, where, f"{key}[{index}]")
+        convert(item, kind, metadata, where, f"{key}[{index}]")
         for index, (item, kind) in enumerate(zip(value, kinds, strict=True))
     ]
+    if metadata.get("nonempty") and not items:
+        raise UserError("must not be empty", file=where, key=key, remedy="leave the key out, or name at least one")
+    if metadata.get("distinct"):
+        for index, item in enumerate(items):
+            if item in items[:index]:
+                raise UserError("names the same twice", file=where, key=key, found=item)
     return tuple(items) if container is tuple else items

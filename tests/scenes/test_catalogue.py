@@ -4,7 +4,7 @@ import pytest
 
 from hsipipe.errors import UserError
 from hsipipe.files import sha256_of
-from hsipipe.scenes.catalogue import COLUMNS, ROLES, find_scene, read_catalogue
+from hsipipe.scenes.catalogue import COLUMNS, ROLES, read_catalogue
 
 CATALOGUE = Path(__file__).parents[2] / "config" / "scenes.tsv"
 HASH = "0123456789abcdef" * 4
@@ -97,11 +97,6 @@ def test_wrong_columns_cells_or_no_file(tmp_path):
         read_catalogue(tmp_path / "empty.tsv")
     with pytest.raises(UserError, match="cannot be read"):
         read_catalogue(tmp_path / "absent.tsv")
-
-
-def test_unknown_scene_names_the_nearest():
-    with pytest.raises(UserError, match="did you mean 'enmap-potsdam'"):
-        find_scene(read_catalogue(CATALOGUE), "enmap_potsdam")
 
 
 def test_the_catalogue_of_the_project():

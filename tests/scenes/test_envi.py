@@ -102,6 +102,35 @@ def test_compressed_data(tmp_path, name, flag):
         np.testing.assert_array_equal(read_image(ask, bands=[3]).cube, cube()[[3]])
     path.write_bytes(gzip.compress(cube()[:2].tobytes()))
     with pytest.raises(UserError, match=r"48 bytes unpacked of 120"):
+        read_image(path)
+
+
+def test_compressed_data_of_several_members_and_their_real_size(tmp_path, caplog):
+    path = write(tmp_path, name="x.bil.gz", header="x.hdr")
+    plain = path.read_bytes()
+    path.write_bytes(gzip.compress(plain[:50]) + gzip.compress(plain[50:]))
+    with caplog.at_level(logging.WARNING):
+        np.testing.assert_array_equal(read_image(path).cube, cube())
+    assert not caplog.records
+    path.write_bytes(gzip.compress(plain[:50]) + gzip.compress(plain[50:] + b"rest"))
+    with caplog.at_level(logging.WARNING):
+        np.testing.assert_array_equal(read_image(path).cube, cube())
+    assert "124 bytes unpacked, 120 expected" in caplog.text
+
+
+def test_truncated_or_damaged_compressed_data(tmp_path, caplog):
+    path = write(tmp_path, name="x.bil.gz", header="x.hdr")
+    packed = gzip.compress(path.read_bytes())
+    path.write_bytes(packed[:-12])
+    with caplog.at_level(logging.WARNING), pytest.raises(UserError, match=r"cut short .*bytes unpacked of 120"):
+        read_image(path)
+    assert not caplog.records
+    path.write_bytes(packed[:-8] + b"\0\0\0\0" + packed[-4:])
+    with pytest.raises(UserError, match="compressed data is damaged"):
+        read_image(path)
+    header = tmp_path / "x.hdr"
+    header.write_text(header.read_text().replace("lines = 3", "lines = 3000000000"))
+    with pytest.raises(UserError, match="shorter than its header says"):
         open_image(path)
 
 

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from hsipipe.errors import UserError
+from hsipipe.errors import UserError, unknown
 from hsipipe.files import write_text
 from hsipipe.randomness import seed_for
 from hsipipe.scenes.scene import Scene, Window
+from hsipipe.settings import check
 
 PARTS = ("train", "val", "test")
 
@@ -30,15 +31,52 @@ class SplitSettings:
         },
     )
     fractions: tuple[float, float, float] = field(
-        default=(0.8, 0.1, 0.1), metadata={"meaning": "shares of training, validation and test"}
+        default=(0.8, 0.1, 0.1),
+        metadata={"meaning": "shares of training, validation and test; they sum to 1", "minimum": 0, "maximum": 1},
     )
     seed: int = field(default=0, metadata={"meaning": "seed of the shuffle"})
     block: int = field(default=64, metadata={"meaning": "side of a block in pixels", "minimum": 8})
-    buffer: int = field(default=8, metadata={"meaning": "pixels left out around each block", "minimum": 0})
+    buffer: int = field(
+        default=8, metadata={"meaning": "pixels left out between blocks; less than half a block", "minimum": 0}
+    )
     parts: dict[str, list[str]] | None = field(
-        default=None, metadata={"meaning": "part -> patterns of item names, such as {test: ['*_128_*']}"}
+        default=None,
+        metadata={"meaning": "part -> patterns of item names, such as {test: ['*_128_*']}", "nonempty": True},
     )
     official: Literal["easy", "hard"] = field(default="hard", metadata={"meaning": "which of HySpecNet-11k's lists"})
+
+    def __post_init__(self) -> None:
+        check(self)
+        _check_fractions(self.fractions)
+        if self.by == "block" and not self.buffer < self.block / 2:
+            raise UserError(
+                f"must be below half a block of {self.block} pixels",
+                key="buffer",
+                found=self.buffer,
+                remedy="take a larger `block` or a smaller `buffer`",
+            )
+        if (self.by == "parts") != bool(self.parts):
+            raise UserError(
+                "`by: parts` and patterns in `parts` go together",
+                key="parts",
+                found=f"by: {self.by}, {'patterns' if self.parts else 'no patterns'}",
+                remedy="as in parts: {train: ['*_0'], test: ['*_1']}",
+            )
+        for part in self.parts or {}:
+            if part not in PARTS:
+                raise unknown("part", part, PARTS)
+
+    @property
+    def has_training(self) -> bool:
+        """Whether there is a training part."""
+        if self.by == "parts":
+            return "train" in (self.parts or {})
+        return self.by == "official" or (self.by != "test" and self.fractions[0] > 0)
+
+
+def _check_fractions(fractions: Sequence[float]) -> None:
+    if len(fractions) != 3 or abs(sum(fractions) - 1) > 1e-6 or min(fractions) < 0:
+        raise UserError("must be three shares that sum to 1", key="fractions", found=list(fractions))
 
 
 @dataclass(frozen=True)
@@ -64,23 +102,28 @@ class Unit:
         return f"{self.scene}/{self.item}@{self.row_start}-{self.col_start}"
 
 
-def share_out(groups: Sequence[str], fractions: Sequence[float], seed: int) -> dict[str, str]:
+def share_out(
+    groups: Sequence[str],
+    fractions: Sequence[float],
+    seed: int,
+    *,
+    remedy: str = "split `by: block`, take more items, or set a fraction to 0",
+) -> dict[str, str]:
     """Assign groups to train, val and test by fractions, in an order that depends on names and seed only.
 
-    Each part whose fraction is above zero gets at least one group while there are enough groups.
+    Each part whose fraction is above zero gets at least one group. `remedy` is told where there are too few for that.
 
     Raises:
         UserError: fewer groups than parts, or fractions that do not sum to one.
     """
-    if len(fractions) != 3 or abs(sum(fractions) - 1) > 1e-6 or min(fractions) < 0:
-        raise UserError("must be three shares that sum to 1", key="fractions", found=list(fractions))
+    _check_fractions(fractions)
     wanted = [part for part, share in zip(PARTS, fractions, strict=True) if share > 0]
     names = sorted(set(groups), key=lambda name: seed_for("split", seed, name))
     if len(names) < len(wanted):
         raise UserError(
             f"{len(names)} groups cannot fill {len(wanted)} parts without a leak",
             key="split",
-            remedy="split `by: block`, take more items, or set a fraction to 0",
+            remedy=remedy,
         )
     counts = [max(round(share * len(names)), 1) if share > 0 else 0 for share in fractions]
     while sum(counts) != len(names):
@@ -101,9 +144,6 @@ def _centre(size: tuple[int, int], crop: Sequence[int] | None) -> Window:
 
 def _by_pattern(items: Iterable[str], parts: dict[str, list[str]]) -> dict[str, str]:
     """Assign items to the first part one of whose patterns they match; the others are left out."""
-    bad = sorted(set(parts) - set(PARTS))
-    if bad:
-        raise UserError(f"parts are {', '.join(PARTS)}", key="split.parts", found=", ".join(bad))
     assigned: dict[str, str] = {}
     for item in items:
         for part, patterns in parts.items():
@@ -120,7 +160,11 @@ def _blocks(scene: str, item: str, window: Window, settings: SplitSettings) -> l
     rows = list(range(top, max(bottom - settings.block // 2, top + 1), settings.block))
     cols = list(range(left, max(right - settings.block // 2, left + 1), settings.block))
     corners = {f"{scene}/{item}/{row}-{col}": (row, col) for row in rows for col in cols}
-    assigned = share_out(list(corners), settings.fractions, settings.seed)
+    remedy = (
+        f"{scene}/{item} has {bottom - top} x {right - left} pixels: take a smaller block than {settings.block}, "
+        "or set a fraction to 0"
+    )
+    assigned = share_out(list(corners), settings.fractions, settings.seed, remedy=remedy)
     margin = (settings.buffer + 1) // 2
     units = []
     for name, (row, col) in corners.items():

@@ -98,17 +98,6 @@ def read_catalogue(path: str | Path) -> dict[str, SceneEntry]:
     return {name: SceneEntry(name, tuple(files)) for name, files in scenes.items()}
 
 
-def find_scene(catalogue: dict[str, SceneEntry], name: str, *, path: str | Path | None = None) -> SceneEntry:
-    """The entry of that name.
-
-    Raises:
-        UserError: there is none; the message names the nearest.
-    """
-    if name not in catalogue:
-        raise unknown("scene", name, catalogue, file=path)
-    return catalogue[name]
-
-
 def _parse(cells: list[str], where: str) -> tuple[str, SceneFile]:
     if len(cells) != len(COLUMNS):
         raise UserError("wrong number of cells", file=where, found=len(cells), remedy=f"{len(COLUMNS)} are needed")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hsipipe.errors import UserError
 from hsipipe.files import sha256_of
-from hsipipe.scenes.readers import detect_format, read_folder, read_image
+from hsipipe.scenes.readers import detect_format, read_folder, read_image, read_scene_items
 from hsipipe.scenes.scene import Item, Scene, write_scene
 from hsipipe.scenes.writers import check_output, write_image
 
@@ -89,10 +89,7 @@ def _items(
         elif labels is not None and not Path(labels).is_dir():
             raise UserError("is one label map for several images", file=labels, remedy="name the folder of label maps")
         elif key is None and _is_scene(path):
-            with Scene(path) as scene:
-                names = scene.items
-            for item_name in names:
-                yield read_image(path, key=item_name)
+            yield from read_scene_items(path)
         else:
             item = read_image(path, key=key, layout=layout, table=table)
             item.source["sha256"] = sha256_of(item.source.get("data") or path)

@@ -119,7 +119,9 @@ def test_missing_values_and_constant_bands() -> None:
     assert torch.equal(denoise(torch.full((1, 20, 8, 8), 0.3)), torch.full((1, 20, 8, 8), 0.3))
 
 
-@pytest.mark.parametrize("settings", [{"effort": "fastt"}, {"stripes": "yes"}, {"clip": "both"}, {"clip": [1.0, 0.0]}])
+@pytest.mark.parametrize(
+    "settings", [{"effort": "fastt"}, {"stripes": "yes"}, {"clip": "both"}, {"clip": [1.0, 0.0]}, {"sigma": 0.0}]
+)
 def test_wrong_settings_are_refused(settings: dict) -> None:
     with pytest.raises(UserError):
         denoise(torch.rand(1, 4, 8, 8), **settings)

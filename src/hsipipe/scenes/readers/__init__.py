@@ -11,6 +11,7 @@ from hsipipe.scenes.readers.detect import SUFFIXES, detect_format, open_image
 from hsipipe.scenes.readers.folder import image_files, read_folder
 from hsipipe.scenes.readers.image import ImageFile
 from hsipipe.scenes.readers.labels import read_labels, split_key
+from hsipipe.scenes.readers.scene_file import read_scene_items
 from hsipipe.scenes.scene import Item
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "read_folder",
     "read_image",
     "read_labels",
+    "read_scene_items",
     "split_key",
 ]
 

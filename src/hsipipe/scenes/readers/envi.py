@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 DATA_SUFFIXES = (".bil", ".bsq", ".bip", ".raw", ".img", ".dat", ".bin", ".cue", ".sli")
 _AXES = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (2, 0, 1)}  # positions of bands, rows, cols in the file
+_MAX_RATIO = 1100  # no deflate stream unpacks to more than 1032 times its size
+_PIECE = 1 << 20
 
 
 def find_header(path: Path) -> Path | None:
@@ -44,7 +46,8 @@ def open_envi(path: Path, *, table: bool = False) -> ImageFile:
         table: allow a spectral library: spectra become the pixels of an image one column wide.
 
     Raises:
-        UserError: no header, no data file, data shorter than the header says, or a bad header.
+        UserError: no header, no data file, data shorter than the header says (compressed data are measured when they
+            are read), or a bad header.
     """
     header_path = path if path.suffix.lower() == ".hdr" else find_header(path)
     if header_path is None:
@@ -113,30 +116,42 @@ def _find_data(header: EnviHeader) -> Path:
 
 
 def _check_size(header: EnviHeader, data: Path, compressed: bool) -> None:
+    size = data.stat().st_size
+    if not compressed:
+        _compare(header, data, size)
+    elif _expected(header) > _MAX_RATIO * size:
+        # Settled without unpacking, and without the memory for what a wrong header promises.
+        raise _too_short(header, data, f"at most {_MAX_RATIO * size:,} bytes unpacked")
+
+
+def _expected(header: EnviHeader) -> int:
+    """Bytes of the data file, unpacked, by its header."""
     bands, rows, cols = header.shape
-    expected = header.offset + bands * rows * cols * header.dtype.itemsize
-    if compressed:
-        with open(data, "rb") as file:
-            file.seek(-4, 2)
-            found = int.from_bytes(file.read(4), "little")  # the unpacked size, modulo 4 GiB
-        expected %= 1 << 32
-    else:
-        found = data.stat().st_size
+    return header.offset + bands * rows * cols * header.dtype.itemsize
+
+
+def _compare(header: EnviHeader, data: Path, found: int, unpacked: str = "") -> None:
+    expected = _expected(header)
     if found < expected:
-        raise UserError(
-            "data is shorter than its header says",
-            file=data,
-            found=f"{found:,} bytes{' unpacked' if compressed else ''} of {expected:,} for {bands} bands x {rows} rows "
-            f"x {cols} cols of {header.dtype.name}",
-            remedy=f"fetch the file again or correct {header.path.name}",
-        )
+        raise _too_short(header, data, f"{found:,} bytes{unpacked}")
     if found > expected:
         log.warning(
-            "%s: data is longer than its header says (%s bytes, %s expected); the rest is ignored",
+            "%s: data is longer than its header says (%s bytes%s, %s expected); the rest is ignored",
             data,
             f"{found:,}",
+            unpacked,
             f"{expected:,}",
         )
+
+
+def _too_short(header: EnviHeader, data: Path, found: str) -> UserError:
+    bands, rows, cols = header.shape
+    return UserError(
+        "data is shorter than its header says",
+        file=data,
+        found=f"{found} of {_expected(header):,} for {bands} bands x {rows} rows x {cols} cols of {header.dtype.name}",
+        remedy=f"fetch the file again or correct {header.path.name}",
+    )
 
 
 def _map(header: EnviHeader, data: Path, compressed: bool) -> np.ndarray:
@@ -144,12 +159,31 @@ def _map(header: EnviHeader, data: Path, compressed: bool) -> np.ndarray:
     shape = {"bsq": (bands, rows, cols), "bil": (rows, bands, cols), "bip": (rows, cols, bands)}[header.interleave]
     if not compressed:
         return np.memmap(data, header.dtype, "r", offset=header.offset, shape=shape)
+    content = _unpack(header, data)
+    return np.frombuffer(content, header.dtype, bands * rows * cols, header.offset).reshape(shape)
+
+
+def _unpack(header: EnviHeader, data: Path) -> np.ndarray:
+    """What a gzip file of one or several members holds, as bytes, as far as the header describes it.
+
+    The size that gzip notes at the end is that of its last member, modulo 4 GiB, so the real one is counted.
+    """
+    content = np.empty(_expected(header), np.uint8)
+    view, count = memoryview(content), 0
     try:
         with gzip.open(data) as file:
-            content = file.read()
-    except (OSError, EOFError, zlib.error) as error:
+            while count < len(content) and (read := file.readinto(view[count : count + _PIECE])):
+                count += read
+            # On to the end even so: there stand the checksum and whatever the header does not tell of.
+            while piece := file.read(_PIECE):
+                count += len(piece)
+    except EOFError as error:
+        found = f"{count:,} bytes unpacked of {len(content):,}"
+        raise UserError("compressed data is cut short", file=data, found=found, remedy="fetch it again") from error
+    except (OSError, zlib.error) as error:
         raise UserError("compressed data is damaged", file=data, found=str(error), remedy="fetch it again") from error
-    return np.frombuffer(content, header.dtype, bands * rows * cols, header.offset).reshape(shape)
+    _compare(header, data, count, " unpacked")
+    return content
 
 
 def _gather(stored: np.ndarray, axes: tuple[int, ...], bands: np.ndarray | None) -> np.ndarray:

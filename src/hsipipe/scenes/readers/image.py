@@ -131,7 +131,7 @@ class ImageFile:
         }
 
     def describe(self, *, pixels: bool = True) -> dict[str, Any]:
-        """What the file holds, as JSON-able values; band indices are 0-based.
+        """What the file holds, as JSON-able values; band indices are 0-based, `simulated` is None if nothing tells.
 
         Args:
             pixels: also read the pixels: `bad_bands` then includes those found (not only declared), and
@@ -159,6 +159,7 @@ class ImageFile:
             "class_names": list(self.class_names),
             "labels": list(self.labels),
             "bad_bands": self.bad_bands,
+            "simulated": self.extra.get("simulated"),
         }
         if pixels:
             item = self.read()

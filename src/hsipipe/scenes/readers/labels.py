@@ -15,6 +15,7 @@ from hsipipe.scenes.readers.geotiff import open_raster
 from hsipipe.scenes.readers.hdf5 import hdf5_arrays, open_hdf5
 from hsipipe.scenes.readers.matlab import load_matlab5, matlab5_arrays
 from hsipipe.scenes.readers.numpy_files import map_npy, npz_headers, read_npz
+from hsipipe.scenes.readers.scene_file import choose_item
 from hsipipe.scenes.scene import Scene
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def read_labels(address: str | Path, shape: tuple[int, int] | None = None) -> np
         values = read_npz(path, key)
     elif kind == "scene":
         with Scene(path) as scene:
-            labels = scene.read(key or scene.items[0], bands=[0]).labels
+            labels = scene.read(choose_item(scene, key), bands=[0]).labels
             if labels is None:
                 raise UserError("has no labels", file=path, key=key)
             values = labels

@@ -7,34 +7,24 @@ from pathlib import Path
 
 import numpy as np
 
-from hsipipe.errors import UserError, unknown
 from hsipipe.scenes.readers import ImageFile, open_image
 from hsipipe.scenes.scene import Item, write_scene
 from hsipipe.scenes.writers.arrays import write_mat, write_npy
+from hsipipe.scenes.writers.check import (
+    ENVI_SUFFIXES,
+    OUTPUT_SUFFIXES,
+    check_output,
+    check_outputs,
+    check_place,
+    refuse_foreign_header,
+)
 from hsipipe.scenes.writers.envi import envi_paths, write_envi
 from hsipipe.scenes.writers.geotiff import write_geotiff
 from hsipipe.scenes.writers.values import refuse_input, stored_values, target_dtype
 
-__all__ = ["OUTPUT_SUFFIXES", "check_output", "write_image"]
+__all__ = ["OUTPUT_SUFFIXES", "check_output", "check_outputs", "check_place", "write_image"]
 
 log = logging.getLogger(__name__)
-
-_ENVI = (".hdr", ".bil", ".bsq", ".bip", ".img", ".raw", ".dat")
-OUTPUT_SUFFIXES = (".h5", ".tif", ".tiff", *_ENVI, ".npy", ".mat")
-
-
-def check_output(path: str | Path) -> Path:
-    """The output as a Path, refused early if its extension is not one that can be written or it is a folder.
-
-    Raises:
-        UserError: naming the nearest extension.
-    """
-    target = Path(path)
-    if target.suffix.lower() not in OUTPUT_SUFFIXES:
-        raise unknown("output format", target.suffix or target.name, OUTPUT_SUFFIXES, file=target)
-    if target.is_dir():
-        raise UserError("is a folder", file=target, remedy="name a file")
-    return target
 
 
 def write_image(
@@ -65,13 +55,12 @@ def write_image(
     kept = like.source() if isinstance(like, ImageFile) else like.source if like is not None else {}
     source = {**item.source, **kept}
     suffix = target.suffix.lower()
-    targets = list(envi_paths(target, source)[:2]) if suffix in _ENVI else [target]
+    targets = list(envi_paths(target, source)[:2]) if suffix in ENVI_SUFFIXES else [target]
     for origin in (item.source, source):
         refuse_input(target, origin, targets)
-    if suffix in _ENVI and suffix != ".hdr" and targets[0].exists() and not targets[1].exists():
-        raise UserError("has a header beside it that describes another file", file=target, found=targets[0].name)
+    refuse_foreign_header(target)
     if suffix == ".h5":
-        write_scene(target, [item], name=item.name)
+        write_scene(target, [item], name=item.name, simulated=bool(item.source.get("simulated")))
         return
     values, nodata = stored_values(item, source, target_dtype(item, source, dtype))
     if item.labels is not None and suffix != ".mat":

@@ -16,6 +16,8 @@ from hsipipe.randomness import seed_for
 # seeds random methods) to the denoised cube, all float32.
 Denoiser = Callable[..., np.ndarray]
 
+LEAST_TILE = 16  # pixels; below, a tile holds too few spectra for a subspace or a noise level
+
 
 def make_denoiser(
     method: Method,
@@ -91,32 +93,43 @@ def denoise_file(
     *,
     key: str | None = None,
     layout: str | None = None,
+    table: bool = False,
     tile: int | None = None,
 ) -> None:
-    """Denoise a file of any supported format and size into another.
+    """Denoise a file of any supported format into another; every item of a scene file, if the output is one too.
 
     Georeference, wavelengths, mask, scale, type and layout are kept; invalid pixels and bad bands are passed through.
 
+    Args:
+        source, key, layout, table: as in `open_image`.
+        target: its extension says the format.
+        denoiser: from `make_denoiser`.
+        tile: side in pixels, at least 16, of the overlapped tiles that the image is worked through in; None takes it
+            whole. Tiles need less working memory; the file itself is read whole.
+
     Raises:
-        UserError: an unreadable file, or one with nothing to denoise.
+        UserError: an unreadable file, one with nothing to denoise, an output that cannot be, or tiles too small.
     """
-    from hsipipe.scenes.readers import read_image
     from hsipipe.scenes.scaled import scale_item, unscale_item
-    from hsipipe.scenes.writers import write_image
+    from hsipipe.scenes.scene import Item
+    from hsipipe.scenes.transform import transform_file
 
-    if Path(source).resolve() == Path(target).resolve():
-        raise UserError("would overwrite its own input", file=target, remedy="choose another output")
-    item = read_image(source, key=key, layout=layout)
-    scaled = scale_item(item)
-    if tile is None:
-        cube = denoiser(scaled.cube, scaled.wavelength_nm, None)
-    else:
-        import torch
+    if tile is not None and tile < LEAST_TILE:
+        raise UserError(f"must be at least {LEAST_TILE} pixels", key="tile", found=tile)
 
-        from hsipipe.training.tiles import apply_tiled
+    def denoise_item(item: Item) -> Item:
+        scaled = scale_item(item)
+        if tile is None:
+            cube = denoiser(scaled.cube, scaled.wavelength_nm, None, item.name)
+        else:
+            import torch
 
-        def on_tile(batch: torch.Tensor) -> torch.Tensor:
-            return torch.from_numpy(denoiser(batch[0].numpy(), scaled.wavelength_nm, None))[None]
+            from hsipipe.training.tiles import apply_tiled
 
-        cube = apply_tiled(on_tile, torch.from_numpy(scaled.cube)[None], tile=tile, overlap=tile // 4)[0].numpy()
-    write_image(target, unscale_item(item, scaled, cube), like=item)
+            def on_tile(batch: torch.Tensor) -> torch.Tensor:
+                return torch.from_numpy(denoiser(batch[0].numpy(), scaled.wavelength_nm, None, item.name))[None]
+
+            cube = apply_tiled(on_tile, torch.from_numpy(scaled.cube)[None], tile=tile, overlap=tile // 4)[0].numpy()
+        return unscale_item(item, scaled, cube)
+
+    transform_file(source, target, denoise_item, key=key, layout=layout, table=table)

@@ -90,6 +90,8 @@ def denoise(
         raise unknown("setting of clip", clip, ["auto", "none"])
     if not isinstance(clip, str) and (len(clip) != 2 or not clip[0] < clip[1]):
         raise UserError("clip needs a lower and an upper bound", key="clip", found=clip)
+    if sigma is not None and not sigma > 0:
+        raise UserError("a known noise level is above 0", key="sigma", found=sigma, remedy="give null to estimate it")
     settings = {
         "effort": effort,
         "sigma": sigma,

@@ -1,7 +1,0 @@
-"""`python -m hsipipe.cli`."""
-
-import sys
-
-from hsipipe.cli import main
-
-sys.exit(main())
