@@ -159,3 +159,16 @@ def test_describe():
     assert entries["level"].type == "a number or one of auto"
     assert entries["other.shape"].type == "one of flat, hann"
     assert "inner" not in entries
+
+
+@dataclass(frozen=True)
+class Lists:
+    names: list[str] | None = field(default=None, metadata={"nonempty": True, "distinct": True})
+
+
+@pytest.mark.parametrize(("names", "message"), [([], "must not be empty"), (["a", "b", "a"], r"twice \(found a\)")])
+def test_lists_may_have_to_name_something_and_once(names, message):
+    with pytest.raises(UserError, match=f"file.yaml: names: .*{message}"):
+        settings_from(Lists, {"names": names}, "file.yaml")
+    assert settings_from(Lists, {"names": ["a", "b"]}).names == ["a", "b"]
+    assert settings_from(Lists, {"names": None}).names is None

@@ -7,8 +7,8 @@ A setting is a dataclass field. Its annotation is its type, its metadata says th
         width: int = field(default=3, metadata={"meaning": "side of the window, pixels", "minimum": 1})
 
 Metadata: `meaning` (one line), `minimum` and `maximum` (inclusive), `above` and `below` (exclusive), `choices`. Limits
-and choices hold for each element of a list; `nonempty` and `distinct` (True) hold for the list. Types: bool, int, float, str, Path, Any, Literal, Optional and unions,
-list, tuple, dict with text keys, and nested dataclasses.
+and choices hold for each element of a list; `nonempty` and `distinct` (True) hold for the list itself. Types: bool,
+int, float, str, Path, Any, Literal, Optional and unions, list, tuple, dict with text keys, and nested dataclasses.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def _wrong(expected: str, value: Any, where: str | Path | None, key: str) -> Use
 
 
 def convert(value: Any, annotation: Any, metadata: Mapping[str, Any], where: str | Path | None, key: str) -> Any:
-    """`value` as the type of `annotation`, within the limits of `metadata`, or a UserError that names `where` and `key`."""
+    """`value` as the type of `annotation` within the limits of `metadata`, or a UserError naming `where` and `key`."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if annotation is Any:
         return value

@@ -80,6 +80,55 @@ def test_too_few_items_are_an_error(scene):
         split_scenes([scene], SplitSettings(), items=2)
 
 
+def test_too_few_blocks_ask_for_smaller_ones(scene):
+    with pytest.raises(UserError, match=r"s/tile\d_patch\d has 20 x 30 pixels: take a smaller block than 16") as raised:
+        split_scenes([scene], SplitSettings(by="block", block=16, buffer=2), items=1)
+    assert "by: block" not in str(raised.value)
+
+
+@pytest.mark.parametrize("block", [8, 9, 15, 16])
+def test_the_largest_buffer_leaves_something_of_every_block(scene, block):
+    largest = (block - 1) // 2
+    settings = SplitSettings(by="block", block=block, buffer=largest, fractions=(0.5, 0, 0.5))
+    units = split_scenes([scene], settings)
+    assert min(min(unit.row_end - unit.row_start, unit.col_end - unit.col_start) for unit in units) > 0
+    with pytest.raises(UserError, match=f"buffer: must be below half a block of {block} pixels"):
+        SplitSettings(by="block", block=block, buffer=largest + 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, True),
+        ({"fractions": (0.0, 0.5, 0.5)}, False),
+        ({"by": "test"}, False),
+        ({"by": "official"}, True),
+        ({"by": "parts", "parts": {"test": ["*"]}}, False),
+        ({"by": "parts", "parts": {"train": ["a"], "test": ["b"]}}, True),
+    ],
+)
+def test_whether_there_is_a_training_part(settings, expected):
+    assert SplitSettings(**settings).has_training is expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"by": "parts"}, "go together"),
+        ({"by": "parts", "parts": {}}, "go together"),
+        ({"by": "parts", "parts": {"test": []}}, "must not be empty"),
+        ({"by": "item", "parts": {"test": ["*"]}}, "go together"),
+        ({"by": "parts", "parts": {"tests": ["*"]}}, "did you mean 'test'"),
+        ({"fractions": (2.0, 0.0, 0.0)}, "at most 1"),
+        ({"fractions": (0.5, 0.1, 0.1)}, "sum to 1"),
+        ({"buffer": -1}, "at least 0"),
+    ],
+)
+def test_settings_that_cannot_be(settings, message):
+    with pytest.raises(UserError, match=message):
+        SplitSettings(**settings)
+
+
 def test_fractions_must_sum_to_one():
     with pytest.raises(UserError, match="sum to 1"):
         share_out(["a", "b", "c"], (0.5, 0.1, 0.1), 0)

@@ -6,7 +6,7 @@ import pytest
 from hsipipe.errors import UserError
 from hsipipe.files import sha256_of
 from hsipipe.scenes.convert import convert
-from hsipipe.scenes.readers import image_files, read_folder
+from hsipipe.scenes.readers import image_files, read_folder, read_image, read_labels, read_scene_items
 from hsipipe.scenes.scene import Item, Scene, write_scene
 from hsipipe.scenes.writers import write_image
 
@@ -100,8 +100,26 @@ def test_several_files_and_scenes(specimens, tmp_path):
 def test_a_simulated_scene_stays_simulated(tmp_path):
     write_scene(tmp_path / "s.h5", [item("a")], name="s", simulated=True)
     convert(tmp_path / "s.h5", tmp_path / "t.h5")
-    with Scene(tmp_path / "t.h5") as scene:
-        assert scene.simulated
+    write_image(tmp_path / "u.h5", read_image(tmp_path / "s.h5"))
+    for name in ("t.h5", "u.h5"):
+        with Scene(tmp_path / name) as scene:
+            assert scene.simulated
+
+
+def test_several_items_never_shrink_to_the_first(tmp_path):
+    labels = np.ones((4, 5), int)
+    items = [item(name, number) for number, name in enumerate("abcdefg")]
+    for one in items:
+        one.labels = labels
+    write_scene(tmp_path / "s.h5", items, name="s")
+    for call in (read_image, read_labels):
+        with pytest.raises(UserError, match=r"holds several items \(found 7: a, b, c, d, e, \.\.\.\); say --key ITEM"):
+            call(tmp_path / "s.h5")
+    with pytest.raises(UserError, match="--key ITEM"):
+        convert(tmp_path / "s.h5", tmp_path / "out.tif")
+    assert not (tmp_path / "out.tif").exists()
+    np.testing.assert_array_equal(read_image(tmp_path / "s.h5", key="c").cube, items[2].cube)
+    assert [one.name for one in read_scene_items(tmp_path / "s.h5")] == list("abcdefg")
 
 
 def test_faults(specimens, tmp_path):

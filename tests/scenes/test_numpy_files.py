@@ -157,10 +157,11 @@ def test_scene_files_are_images(tmp_path):
         Item(cube=cube[:, ::-1], name="b", wavelength_nm=np.linspace(400, 800, 5), labels=labels),
     ]
     write_scene(path, items, name="s")
-    image = open_image(path)
+    image = open_image(path, key="a")
     assert (image.format, image.name, image.shape, image.labels) == ("scene", "a", (5, 3, 4), ["a"])
     np.testing.assert_array_equal(open_image(path, key="b").read([2]).cube, cube[[2], ::-1])
     assert image.describe()["keys"] == {"a": [5, 3, 4], "b": [5, 3, 4]}
+    assert image.describe()["simulated"] is False
     with pytest.raises(UserError, match="unknown item 'c'"):
         open_image(path, key="c")
 

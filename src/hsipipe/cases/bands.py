@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from hsipipe.bands.sample import SPECTRA, sample_spectra
 from hsipipe.bands.selection import NEEDS_SPECTRA, BandSelection, fit_bands
 from hsipipe.cases.split import Unit
 from hsipipe.errors import UserError
-from hsipipe.randomness import generator_for, seed_for
+from hsipipe.randomness import seed_for
 from hsipipe.scenes.scene import Scene
 
-SPECTRA = 20_000
 UNITS = 200
 
 
@@ -28,10 +28,7 @@ def training_spectra(scenes: Sequence[Scene], units: Sequence[Unit], *, seed: in
     drawn = []
     for unit in train:
         item = by_name[unit.scene].read(unit.item, window=unit.window)
-        spectra = item.cube[:, item.valid].T
-        if len(spectra) > share:
-            spectra = spectra[np.sort(generator_for("spectra", seed, unit.name).permutation(len(spectra))[:share])]
-        drawn.append(spectra)
+        drawn.append(sample_spectra(item.cube, item.valid, share, "spectra", seed, unit.name))
     return np.concatenate(drawn)
 
 

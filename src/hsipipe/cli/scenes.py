@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from typing import Any
+
+from hsipipe.cli.output import print_json
+
+FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.ArgumentParser) -> None:
@@ -13,14 +16,12 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
     info = verbs.add_parser("info", parents=[common, arrays], help="what a file holds")
     info.add_argument("file")
     info.add_argument("--json", action="store_true", help="one JSON object")
-    info.add_argument("--table", action="store_true", help="a 2-D array is a table of spectra (pixels, bands)")
     info.set_defaults(function=show_info)
 
     convert = verbs.add_parser("convert", parents=[common, arrays], help="from any format to any other")
     convert.add_argument("input", nargs="+", help="a file, several, or a folder (then OUT must be .h5)")
     convert.add_argument("output", help="the extension tells the format: .h5 .tif .hdr .bil .bsq .bip .npy .mat")
     convert.add_argument("--labels", metavar="FILE[:KEY]", help="label map to go with the cube")
-    convert.add_argument("--table", action="store_true", help="a 2-D array is a table of spectra (pixels, bands)")
     convert.set_defaults(function=convert_files)
 
     bands = verbs.add_parser("bands", parents=[common, arrays], help="select bands of a file")
@@ -29,7 +30,7 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
     bands.add_argument("--count", type=int, help="how many")
     bands.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the strategy")
     bands.add_argument("--output", metavar="CSV", help="write the selection")
-    bands.add_argument("--figure", metavar="PNG", help="draw where the bands fall")
+    bands.add_argument("--figure", metavar="FILE", help="draw where the bands fall (.png, .svg, .pdf)")
     bands.add_argument("--json", action="store_true", help="one JSON object")
     bands.set_defaults(function=select_bands)
 
@@ -48,7 +49,7 @@ def show_info(options: argparse.Namespace) -> None:
 
     described = open_image(options.file, key=options.key, layout=options.layout, table=options.table).describe()
     if options.json:
-        print(json.dumps(described))
+        print_json(described)
         return
     for name, value in described.items():
         if name == "wavelength_nm" and value:
@@ -86,7 +87,10 @@ def parse_assignments(pairs: list[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UserError("must be KEY=VALUE", key="--set", found=repr(pair))
-        values[key] = yaml.safe_load(value)
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError("is not a YAML value", key=f"--set {key}", found=repr(value)) from error
     return values
 
 
@@ -94,18 +98,21 @@ def select_bands(options: argparse.Namespace) -> None:
     """Select bands of a file and print them."""
     import numpy as np
 
+    from hsipipe.bands.sample import SPECTRA, sample_spectra
     from hsipipe.bands.selection import fit_bands, write_bands_csv
-    from hsipipe.cases.bands import SPECTRA
-    from hsipipe.randomness import generator_for
     from hsipipe.scenes.readers import read_image
+    from hsipipe.scenes.writers import check_place
 
-    item = read_image(options.file, key=options.key, layout=options.layout)
-    spectra = item.cube[:, item.valid].T.astype("float32")
-    if len(spectra) > SPECTRA:
-        spectra = spectra[generator_for("spectra", 0).permutation(len(spectra))[:SPECTRA]]
     settings = {"strategy": options.strategy, **parse_assignments(options.set)}
     if options.count is not None:
         settings["count"] = options.count
+    for path in (options.output, options.figure):
+        if path:
+            check_place(path)
+    if options.figure:
+        _check_figure(options.figure)
+    item = read_image(options.file, key=options.key, layout=options.layout, table=options.table)
+    spectra = sample_spectra(item.cube, item.valid, SPECTRA, "spectra", settings.get("seed", 0), item.name)
     chosen = fit_bands(settings, wavelength_nm=item.wavelength_nm, good_bands=item.good_bands, spectra=spectra)
     if options.output:
         write_bands_csv(options.output, chosen)
@@ -117,30 +124,43 @@ def select_bands(options: argparse.Namespace) -> None:
     indices = [int(index) for index in chosen.indices]
     centres = None if chosen.wavelength_nm is None else [float(value) for value in chosen.wavelength_nm]
     if options.json:
-        print(json.dumps({"strategy": chosen.strategy, "indices": indices, "wavelength_nm": centres}))
+        print_json({"strategy": chosen.strategy, "indices": indices, "wavelength_nm": centres})
         return
     for position, index in enumerate(indices):
         print(index if centres is None else f"{index}\t{centres[position]:g}")
 
 
+def _check_figure(path: str) -> None:
+    from pathlib import Path
+
+    from hsipipe.errors import unknown
+
+    if Path(path).suffix.lower() not in FIGURE_SUFFIXES:
+        raise unknown("figure format", Path(path).suffix, FIGURE_SUFFIXES, file=path)
+
+
 def degrade_file(options: argparse.Namespace) -> None:
     """Add noise to the good bands of a file, each scaled to [0, 1] by its range; invalid pixels stay as they are."""
-    import torch
-
     from hsipipe.degrade.noise import noisy_item, parse_noise
-    from hsipipe.scenes.readers import read_image
-    from hsipipe.scenes.scaled import scale_item, unscale_item
-    from hsipipe.scenes.writers import write_image
+    from hsipipe.scenes.scaled import normalised_item, scale_item, unscale_item
+    from hsipipe.scenes.scene import Item
+    from hsipipe.scenes.transform import transform_file
 
     noise = parse_noise(options.noise)
-    item = read_image(options.input, key=options.key, layout=options.layout)
-    scaled = scale_item(item)
-    noisy = noisy_item(torch.from_numpy(scaled.cube), noise, "degrade", options.seed).numpy()
-    if options.normalised:
-        cube = item.cube.astype("float32")
-        cube[item.good_bands] = noisy
-        result = replace(item, cube=cube)
-    else:
-        result = unscale_item(item, scaled, noisy, keep_type=False)
-    result.source = {**item.source, "noise": noise.describe(), "seed": options.seed}
-    write_image(options.output, result, dtype="float32")
+
+    def degrade_item(item: Item) -> Item:
+        import torch
+
+        scaled = scale_item(item)
+        # The item's name is a part of the seed: two files with the same noise would be denoised by their difference.
+        noisy = noisy_item(torch.from_numpy(scaled.cube), noise, "degrade", options.seed, item.name).numpy()
+        if options.normalised:
+            result = normalised_item(item, noisy)
+        else:
+            result = unscale_item(item, scaled, noisy, keep_type=False)
+        told = {"dtype": "float32", "noise": noise.describe(), "seed": options.seed}
+        return replace(result, source={**result.source, **told})
+
+    transform_file(
+        options.input, options.output, degrade_item, key=options.key, layout=options.layout, table=options.table
+    )

@@ -49,3 +49,14 @@ def unscale_item(item: Item, scaled: Scaled, cube: np.ndarray, *, keep_type: boo
         limits = np.iinfo(item.cube.dtype)
         restored = np.clip(np.rint(restored), limits.min, limits.max).astype(item.cube.dtype)
     return replace(item, cube=restored)
+
+
+def normalised_item(item: Item, cube: np.ndarray) -> Item:
+    """The item with its good bands replaced by `cube`, which is scaled; all else is NaN.
+
+    The item's scale and nodata are numbers in its own units, so they are left out: nodata becomes NaN.
+    """
+    scaled = np.full(item.cube.shape, np.nan, np.float32)
+    scaled[item.good_bands] = np.where(item.valid, cube, np.nan)
+    source = {**item.source, "dtype": "float32", "scale": None, "nodata": None, "fill": "nan"}
+    return replace(item, cube=scaled, source=source)

@@ -143,3 +143,46 @@ def test_a_strategy_that_needs_data_needs_a_training_part(scene_path):
         units = split_scenes([scene], SplitSettings(by="test"))
         with pytest.raises(UserError, match="fitted on the training part"):
             select_case_bands([scene], units, {"strategy": "pca", "count": 4})
+
+
+def test_a_band_that_one_item_lacks_counts_in_no_score_of_it(tmp_path):
+    generator = np.random.default_rng(1)
+    items = []
+    for number in range(3):
+        good = np.ones(6, bool)
+        good[2] = number != 0
+        cube = generator.random((6, 12, 12)).astype(np.float32)
+        cube[2, :, :] = cube[2] if number else np.nan
+        items.append(Item(cube, name=f"i{number}", good_bands=good))
+    write_scene(tmp_path / "s.h5", items, name="s")
+    with Scene(tmp_path / "s.h5") as scene:
+        assert scene.good_bands.all(), "two of three items have the band"
+        units = split_scenes([scene], SplitSettings(by="test"))
+        selection = select_case_bands([scene], units, {"strategy": "all"})
+    settings = {"noise": "gaussian:sigma=0.1", "seed": 0, "figure_unit": 0}
+    load_task("denoising", "prepare")(
+        [tmp_path / "s.h5"], units, selection, settings, name="c", output=tmp_path / "c.h5"
+    )
+    with CaseFile(tmp_path / "c.h5", [tmp_path / "s.h5"]) as case:
+        first = case.truth(next(name for name in case.units if "i0" in name))
+        assert not first.good[2]
+        assert not first.cube[2].any()
+    method = find_method("denoising", "constant")
+    paths = {key: tmp_path / key for key in ("output", "kept", "record")}
+    load_task("denoising", "predict")(
+        tmp_path / "c.h5", [tmp_path / "s.h5"], method, {}, case_settings=settings, seed=0, **paths
+    )
+    scores = load_task("denoising", "score")(tmp_path / "c.h5", [tmp_path / "s.h5"], paths["output"])
+    values = [score.value for score in scores if score.metric == "mpsnr"]
+    # The variance of uniform values is 1/12; the band of zeros, which a constant hits, would add some 5 dB to the first.
+    assert values == pytest.approx([10.8, 10.8, 10.8], abs=1)
+
+
+def test_a_prediction_that_is_not_finite_is_an_error(prepared, scene_path, tmp_path, monkeypatch):
+    path, _ = prepared
+    method = find_method("denoising", "noisy")
+    monkeypatch.setattr(method.load(), "denoise", lambda noisy, **_: noisy * np.nan)
+    paths = {key: tmp_path / key for key in ("output", "kept", "record")}
+    with pytest.raises(ValueError, match="not finite"):
+        load_task("denoising", "predict")(path, [scene_path], method, {}, case_settings=SETTINGS, seed=0, **paths)
+    assert not any(target.exists() for target in paths.values())

@@ -169,7 +169,7 @@ def _unpack(header: EnviHeader, data: Path) -> np.ndarray:
     The size that gzip notes at the end is that of its last member, modulo 4 GiB, so the real one is counted.
     """
     content = np.empty(_expected(header), np.uint8)
-    view, count = memoryview(content), 0
+    view, count = content.data, 0
     try:
         with gzip.open(data) as file:
             while count < len(content) and (read := file.readinto(view[count : count + _PIECE])):

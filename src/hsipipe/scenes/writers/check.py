@@ -1,4 +1,4 @@
-"""What can be told of an output before its input is read: a mistake costs seconds then, not the hours before writing."""
+"""What can be told of an output before its input is read: then a mistake costs seconds, not hours."""
 
 from __future__ import annotations
 

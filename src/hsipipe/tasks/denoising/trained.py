@@ -40,7 +40,6 @@ class TrainedDenoiser:
             )
         return apply_tiled(self.network, noisy)
 
-
     def _compare(self, wavelength_nm: torch.Tensor | None) -> None:
         """Refuse a cube whose wavelengths lie wholly outside those trained on; say so where they differ."""
         trained = self.content.get("wavelength_nm")
