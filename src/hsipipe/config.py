@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -40,6 +41,8 @@ __all__ = [
     "merged",
     "read_config",
 ]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -259,14 +262,20 @@ def _variant(task: str, name: str, value: Any, where: str) -> Variant:
 
 
 def load_papers(folder: str | Path, *, but: str = "") -> list[tuple[str, Paper]]:
-    """Every paper of a config folder in each of its sizes, as (where, paper), leaving out the paper named `but`."""
+    """Every paper of a config folder in each of its sizes, as (where, paper), leaving out the paper named `but`.
+
+    A paper that is wrong in itself is passed over with a warning: its own run tells, and others can run meanwhile.
+    """
     found = []
     for path in sorted([*Path(folder).glob("config.yaml"), *Path(folder).glob("papers/*.yaml")]):
-        config = read_config(path)
-        if config.get("paper") != but:
-            sizes = config.get("sizes")
-            for size in sizes if sizes and isinstance(sizes, Mapping) else ["demo"]:
-                found.append((f"{path} ({size})", load_paper({**config, "size": size}, file=path)))
+        try:
+            config = read_config(path)
+            if config.get("paper") != but:
+                sizes = config.get("sizes")
+                for size in sizes if sizes and isinstance(sizes, Mapping) else ["demo"]:
+                    found.append((f"{path} ({size})", load_paper({**config, "size": size}, file=path)))
+        except UserError as error:
+            log.warning("not compared with this paper: %s", error)
     return found
 
 

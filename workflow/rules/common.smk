@@ -6,9 +6,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from hsipipe.config import Run, check_definitions, load_papers, load_paper
+from hsipipe.config import check_definitions, load_papers, load_paper
 from hsipipe.errors import UserError
-from hsipipe.keys import code_key, step_key
+from hsipipe.keys import code_key
 from hsipipe.scenes.catalogue import read_catalogue
 from hsipipe.scenes.own_files import own_files
 
@@ -18,8 +18,7 @@ try:
     paper = load_paper(config, file=next(iter(workflow.configfiles), None))
     check_definitions([(paper.name, paper), *load_papers(CONFIG, but=paper.name)])
     catalogue = read_catalogue(CONFIG / "scenes.tsv")
-    for scene_name in paper.scene_names():
-        paper.check_scene(scene_name, catalogue)
+    paper.check_scenes(catalogue)
 except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)

@@ -174,7 +174,7 @@ def test_a_band_that_one_item_lacks_counts_in_no_score_of_it(tmp_path):
     )
     scores = load_task("denoising", "score")(tmp_path / "c.h5", [tmp_path / "s.h5"], paths["output"])
     values = [score.value for score in scores if score.metric == "mpsnr"]
-    # The variance of uniform values is 1/12; the band of zeros, which a constant hits, would add some 5 dB to the first.
+    # Uniform values have variance 1/12; the band of zeros, which a constant hits, would add some 5 dB to the first.
     assert values == pytest.approx([10.8, 10.8, 10.8], abs=1)
 
 
