@@ -115,7 +115,7 @@ def run_paths(name, runs):
 # The local folder that serves downloads goes to the jobs by the environment: were it a param, naming it another way would
 # make everything run again.
 if config.get("mirror"):
-    os.environ["HSIPIPE_MIRROR"] = str(Path(config["mirror"]).resolve())
+    os.environ.update(HSIPIPE_MIRROR=str(Path(config["mirror"]).resolve()))
 
 
 def get_all_scenes():
