@@ -62,6 +62,12 @@ def test_degrade_denoise_score(clean, tmp_path, capsys):
     assert np.load(result).dtype == np.float32
 
 
+def test_a_clean_image_is_returned_and_said_to_be_clean(clean, tmp_path, capsys):
+    assert main(["denoise", str(clean), str(tmp_path / "out.npy")]) == 0
+    assert np.allclose(np.load(tmp_path / "out.npy"), np.load(clean), atol=1e-6)
+    assert "next to no noise" in capsys.readouterr().err
+
+
 def test_degrade_repeats(clean, tmp_path):
     for name in ("a", "b"):
         assert main(["degrade", str(clean), str(tmp_path / f"{name}.npy"), "--noise", "hyspecnet"]) == 0

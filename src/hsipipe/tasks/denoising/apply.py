@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 from hsipipe.errors import UserError
 from hsipipe.methods import DESTRIPE, Method
 from hsipipe.randomness import seed_for
+
+log = logging.getLogger(__name__)
 
 # Maps noisy (bands, rows, cols), wavelength_nm (bands,) or None, and optionally the truth and the unit's name (which
 # seeds random methods) to the denoised cube, all float32.
@@ -130,6 +133,8 @@ def denoise_file(
                 return torch.from_numpy(denoiser(batch[0].numpy(), scaled.wavelength_nm, None, item.name))[None]
 
             cube = apply_tiled(on_tile, torch.from_numpy(scaled.cube)[None], tile=tile, overlap=tile // 4)[0].numpy()
+        if np.array_equal(cube, scaled.cube):
+            log.warning("%s: %s is left as it is: next to no noise was found in it", source, item.name)
         return unscale_item(item, scaled, cube)
 
     transform_file(source, target, denoise_item, key=key, layout=layout, table=table)
