@@ -27,6 +27,11 @@ include: "workflow/rules/scores.smk"
 include: "workflow/rules/report.smk"
 
 
+# A second snakemake in this folder is refused; a killed one leaves nothing behind.
+onstart:
+    hold_folder()
+
+
 rule all:
     default_target: True
     input:

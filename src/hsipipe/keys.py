@@ -13,7 +13,18 @@ from typing import Any
 
 PACKAGE = "hsipipe"
 # Modules that cannot change a result: messages, files and bookkeeping. An edit there retrains nothing.
-BOOKKEEPING = (".config", ".device", ".errors", ".files", ".keys", ".logs", ".methods", ".progress", ".settings")
+BOOKKEEPING = (
+    ".config",
+    ".device",
+    ".errors",
+    ".files",
+    ".keys",
+    ".locks",
+    ".logs",
+    ".methods",
+    ".progress",
+    ".settings",
+)
 OF_TRAINING = (".training.accounting", ".training.history", ".training.model_file", ".training.state")
 NEUTRAL = frozenset(f"{PACKAGE}{name}" for name in ("", ".tasks", *OF_TRAINING, *BOOKKEEPING))
 

@@ -140,13 +140,19 @@ def test_kill_during_training_then_the_next_run_ends_with_the_same_weights(finis
     shutil.rmtree(state)
     (tmp_path / model).unlink()
     running = snakemake(tmp_path, model, background=True)
-    wait_for(lambda: (state / "last.pt").exists() or (state / "last.ckpt").exists())
+    wait_for(lambda: (state / "key.json").exists())
+    second = snakemake(tmp_path, model)
+    assert second.returncode == 2
+    assert "another snakemake runs here" in second.stdout
+    wait_for(lambda: (state / "last.ckpt").exists())
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     resumed = snakemake(tmp_path)
     assert resumed.returncode == 0, resumed.stdout
-    first, second = (torch.load(folder / model, weights_only=True)["model_state"] for folder in (finished, tmp_path))
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    straight, resumed = (
+        torch.load(folder / model, weights_only=True)["model_state"] for folder in (finished, tmp_path)
+    )
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
 
 
 def test_kill_during_a_run_leaves_nothing_half_written(finished, tmp_path):

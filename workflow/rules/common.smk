@@ -1,4 +1,5 @@
 # What the rules ask of the config. Everything here is read from the checked paper; nothing imports torch.
+import contextlib
 import dataclasses
 import os
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 from hsipipe.config import check_definitions, load_papers, load_paper
 from hsipipe.errors import UserError
 from hsipipe.keys import code_key
+from hsipipe.locks import held
 from hsipipe.scenes.catalogue import read_catalogue
 from hsipipe.scenes.own_files import own_files
 
@@ -116,6 +118,26 @@ def run_paths(name, runs):
 # make everything run again.
 if config.get("mirror"):
     os.environ.update(HSIPIPE_MIRROR=str(Path(config["mirror"]).resolve()))
+
+
+while_running = contextlib.ExitStack()  # what this process holds until it ends
+
+
+def hold_folder():
+    """Keep other runs out of this folder for as long as this one lives."""
+    try:
+        while_running.enter_context(
+            held(
+                ".snakemake/hsipipe.lock",
+                wait=False,
+                busy="another snakemake runs here",
+            )
+        )
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        os._exit(
+            2
+        )  # nothing has started yet, and Snakemake would turn an exception into a traceback
 
 
 def get_all_scenes():

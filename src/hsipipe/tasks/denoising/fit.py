@@ -12,6 +12,7 @@ from hsipipe.cases.split import Unit
 from hsipipe.degrade.noise import parse_noise
 from hsipipe.errors import UserError
 from hsipipe.keys import step_key
+from hsipipe.locks import held
 from hsipipe.methods import Method
 from hsipipe.randomness import seed_for
 from hsipipe.settings import settings_from
@@ -110,16 +111,18 @@ def fit(
         held_out = opened.names("val")[:VALIDATION_UNITS]
         effective = {name: value for name, value in settings.items() if name not in NEUTRAL}
         training_key = step_key(key, opened.content, effective, seed)
-        result = run_training(
-            network,
-            draw_batch=draw_batch,
-            validate=partial(validation_loss, opened, held_out) if held_out else None,
-            loss=lambda model, batch: torch.nn.functional.mse_loss(model(batch["input"]), batch["target"]),
-            settings=training,
-            state_dir=Path(state),
-            key=training_key,
-            seed=seed,
-        )
+        # A killed workflow may leave its training alive: the next one waits for it, and finds it finished.
+        with held(Path(state) / "lock", wait=True, busy="another process does this training"):
+            result = run_training(
+                network,
+                draw_batch=draw_batch,
+                validate=partial(validation_loss, opened, held_out) if held_out else None,
+                loss=lambda model, batch: torch.nn.functional.mse_loss(model(batch["input"]), batch["target"]),
+                settings=training,
+                state_dir=Path(state),
+                key=training_key,
+                seed=seed,
+            )
         save_model(
             output,
             model_state=result.model.state_dict(),
