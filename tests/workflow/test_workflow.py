@@ -140,35 +140,44 @@ def test_kill_during_training_then_the_next_run_ends_with_the_same_weights(finis
     shutil.rmtree(state)
     (tmp_path / model).unlink()
     running = snakemake(tmp_path, model, background=True)
-    wait_for(lambda: (state / "key.json").exists())
-    second = snakemake(tmp_path, model)
-    assert second.returncode == 2
-    assert "another snakemake runs here" in second.stdout
     wait_for(lambda: (state / "last.ckpt").exists())
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
-    resumed = snakemake(tmp_path)
-    assert resumed.returncode == 0, resumed.stdout
+    after = snakemake(tmp_path, model)
+    assert after.returncode == 0, after.stdout
     straight, resumed = (
         torch.load(folder / model, weights_only=True)["model_state"] for folder in (finished, tmp_path)
     )
     assert all(torch.equal(straight[name], resumed[name]) for name in straight)
 
 
+def test_a_second_run_in_the_same_folder_is_refused_until_the_first_is_dead(tmp_path):
+    running = snakemake(tmp_path, background=True)
+    wait_for(lambda: (tmp_path / "logs" / "simulate_scene").exists())
+    target = "results/scenes/tiny-landscape.h5"
+    second = snakemake(tmp_path, target)
+    assert second.returncode == 2
+    assert "another snakemake runs here" in second.stdout
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    third = snakemake(tmp_path, target)
+    assert third.returncode == 0, third.stdout
+    assert (tmp_path / target).exists()
+
+
 def test_kill_during_a_run_leaves_nothing_half_written(finished, tmp_path):
     for name in ("results", ".snakemake"):
         shutil.copytree(finished / name, tmp_path / name)
-    run = tmp_path / "results/denoising/tiny-hyspecnet/destripe+svd/seed0"
+    scores = "results/denoising/tiny-hyspecnet/destripe+svd/seed0/scores.csv"
+    run = (tmp_path / scores).parent
     shutil.rmtree(run)
-    running = snakemake(tmp_path, background=True)
+    running = snakemake(tmp_path, scores, background=True)
     wait_for(lambda: run.exists() and any(run.iterdir()))
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
-    resumed = snakemake(tmp_path)
-    assert resumed.returncode == 0, resumed.stdout
-    assert (run / "scores.csv").read_bytes() == (
-        finished / "results/denoising/tiny-hyspecnet/destripe+svd/seed0/scores.csv"
-    ).read_bytes()
+    after = snakemake(tmp_path, scores)
+    assert after.returncode == 0, after.stdout
+    assert (tmp_path / scores).read_bytes() == (finished / scores).read_bytes()
 
 
 @pytest.mark.parametrize(
