@@ -146,8 +146,8 @@ def as_markdown(rows: list[dict]) -> str:
         f"MPSNR in dB, CPU seconds on one thread ({platform.machine()}), peak memory above the start in MiB. Package:",
         "the public package hyde-images 0.4.3 with its documented settings (WSRRR rank 5, OTVCA 6 features, FastHyDe",
         "10 components). Ours: default settings. `destripe+` takes stripes out first. Written by `make bench`.",
-        "`blind` was developed on abu-airport-1, abu-beach-1 and aviris_santa_barbara; the other scenes are checks. WSRRR's",
-        "rank and OTVCA's weight were chosen on these scenes.",
+        "`blind` was developed on abu-airport-1, abu-beach-1 and aviris_santa_barbara; the other scenes are checks.",
+        "WSRRR's rank and OTVCA's weight were chosen on these scenes.",
     ]
     for case in dict.fromkeys(row["case"] for row in rows):
         of_case = [row for row in rows if row["case"] == case]
