@@ -145,7 +145,7 @@ def test_the_study_that_the_others_change_is_right():
         ("denoising.variants", {}, "cases but no variants"),
         ("denoising.variants", None, "cases but no variants"),
         ("denoising.cases", {}, "a study needs a case"),
-        ("tables.all.metrics", [], "metrics: must not be empty"),
+        ("tables.all.metrics", [], "a table needs columns"),
         ("tables.all.metrics", ["mpsnrr"], "did you mean 'mpsnr'"),
         ("tables.all.published.columns", {"psnr": {"sdv": 30}}, "did you mean 'svd'"),
         ("figures.bars.kind", "bar", "did you mean 'bars'"),
@@ -207,7 +207,7 @@ def test_a_size_replaces_and_completes():
     del study["tables"]["all"]["metrics"]
     paper = load_paper(study)
     assert (paper.size, paper.seeds, paper.tables["all"].metrics) == ("large", [5], ["sam"])
-    with pytest.raises(UserError, match="metrics: is missing"):
+    with pytest.raises(UserError, match="a table needs columns"):
         load_paper({**study, "size": "small"})
     with pytest.raises(UserError, match="unknown size 'larg'; did you mean 'large'"):
         load_paper({**study, "size": "larg"})

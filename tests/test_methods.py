@@ -1,8 +1,14 @@
+import subprocess
+import sys
+from dataclasses import fields
+
 import pytest
 
 from hsipipe import methods
 from hsipipe.errors import UserError
 from hsipipe.methods import find_method, methods_of, tasks
+from hsipipe.settings import settings_from
+from hsipipe.training.settings import TrainingSettings
 
 
 @pytest.fixture
@@ -91,3 +97,67 @@ def test_a_wrong_method_file_is_told(folder, text, message):
     with pytest.raises(UserError, match=message) as raised:
         folder(text)
     assert "method.yaml" in str(raised.value)
+
+
+def test_a_fitted_method_has_the_settings_of_the_training(folder):
+    method = folder(
+        "title: Mine\nkind: encoder\nsettings:\n  width: {default: 3, minimum: 1}\n"
+        "  learning_rate: {default: 1e-4, meaning: rate of the head}\n  schedule: {choices: [constant, cosine]}\n"
+    )
+    assert list(method.settings) == ["width", *(item.name for item in fields(TrainingSettings))]
+    assert method.settings["learning_rate"] == {
+        "default": 1e-4,
+        "type": "float",
+        "meaning": "rate of the head",
+        "above": 0,
+    }
+    assert method.settings["optimizer"]["choices"] == ["adam", "adamw", "adamw8bit"]
+    assert all(len(method.settings[item.name]["meaning"]) > 10 for item in fields(TrainingSettings))
+    completed = method.complete({"pictures_every": 5, "gradient_clip": None, "epochs": 2})
+    assert (completed["pictures_every"], completed["gradient_clip"], completed["learning_rate"]) == (5, None, 1e-4)
+    inherited = {name: value for name, value in completed.items() if name != "width"}
+    assert settings_from(TrainingSettings, inherited) == TrainingSettings(
+        pictures_every=5, epochs=2, learning_rate=1e-4
+    )
+    with pytest.raises(UserError, match="did you mean 'constant'"):
+        method.complete({"schedule": "constnt"})
+    with pytest.raises(UserError, match="unknown choice 'steps'"):
+        method.complete({"schedule": "steps"})
+
+
+def test_null_can_undo_a_default_where_the_training_allows_it(folder):
+    method = folder("title: Mine\nkind: trained\nsettings: {gradient_clip: {default: 1.0}, patience: {default: 10}}\n")
+    assert method.complete({})["gradient_clip"] == 1.0
+    assert method.complete({"gradient_clip": None, "patience": None})["gradient_clip"] is None
+    with pytest.raises(UserError, match="epochs: must be a whole number"):
+        method.complete({"epochs": None})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{epochs: {default: 0}}", "epochs: must be at least 1"),
+        ("{epochs: {defaults: 1}}", "did you mean 'default'"),
+        ("{epochs: {default: 1.5, type: float}}", r"epochs.type: is a setting of the training"),
+        ("{schedule: {default: steps}}", "needs epochs"),
+    ],
+)
+def test_what_a_fitted_method_changes_is_checked(folder, text, message):
+    with pytest.raises(UserError, match=message) as raised:
+        folder(f"title: Mine\nkind: trained\nsettings: {text}\n")
+    assert "method.yaml" in str(raised.value)
+
+
+def test_others_have_no_settings_of_a_training(folder):
+    method = folder("{title: Mine, kind: direct, settings: {epochs: {default: 0}}}")
+    assert method.complete({}) == {"epochs": 0}
+    with pytest.raises(UserError, match="unknown setting"):
+        method.complete({"batch_size": 2})
+
+
+def test_reading_methods_does_not_import_torch():
+    code = (
+        "import sys; from hsipipe.methods import methods_of; methods_of('denoising');"
+        "sys.exit('torch' in sys.modules or 'pytorch_lightning' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

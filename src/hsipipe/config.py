@@ -42,6 +42,8 @@ __all__ = [
     "read_config",
 ]
 
+NO_ENCODER = "none"  # the setting `encoder` of a variant that starts from random weights
+
 log = logging.getLogger(__name__)
 
 
@@ -57,6 +59,12 @@ class Variant:
     def seeds_matter(self) -> bool:
         """Whether the method is random, so that it runs once per seed."""
         return self.method.random
+
+    @property
+    def encoder(self) -> str | None:
+        """The variant whose trained encoder this one starts from, if any (its method `needs` one)."""
+        named = self.settings.get("encoder") if self.method.needs else None
+        return None if named in (None, NO_ENCODER) or self.settings.get("weights") else str(named)
 
 
 @dataclass(frozen=True)
@@ -130,7 +138,7 @@ class Paper:
             self.check_scene(name, known)
 
     def runs(self, task: str | None = None, cases: Iterable[str] | None = None) -> list[Run]:
-        """All runs of the paper, or those of a task and of some of its cases."""
+        """All runs of the paper, or those of a task and of some of its cases; encoders are trained but not run."""
         found = []
         for run_task, by_name in self.cases.items():
             for name, case in by_name.items():
@@ -138,9 +146,36 @@ class Paper:
                     continue
                 for variant_name in case.variants or self.variants[run_task]:
                     variant = self.variant(run_task, variant_name)
-                    for seed in self.seeds if variant.seeds_matter else self.seeds[:1]:
-                        found.append(Run(run_task, name, variant_name, seed))
+                    if variant.method.kind != "encoder":
+                        found += [Run(run_task, name, variant_name, seed) for seed in self.seeds_of(variant)]
         return found
+
+    def encoder_runs(self) -> list[Run]:
+        """The encoders to train: on each case that trains models of its own, and where they are needed."""
+        found = set()
+        for task, by_name in self.cases.items():
+            for name, case in by_name.items():
+                if case.models_from is not None:
+                    continue
+                chosen = [self.variant(task, variant) for variant in case.variants or self.variants[task]]
+                encoders = {variant.name for variant in chosen if variant.method.kind == "encoder"}
+                encoders |= {variant.encoder for variant in chosen if variant.encoder is not None}
+                for encoder in sorted(encoders):
+                    seeds = self.seeds_of(self.variant(task, encoder))
+                    found |= {Run(task, name, encoder, seed) for seed in seeds}
+        return sorted(found, key=lambda run: (run.task, run.case, run.variant, run.seed))
+
+    def seeds_of(self, variant: Variant) -> list[int]:
+        """The seeds that a variant runs with."""
+        return self.seeds if variant.seeds_matter else self.seeds[:1]
+
+    def start_of(self, task: str, case: str, variant: Variant, seed: int) -> str | None:
+        """The file whose weights a training starts from: its encoder's model, the file of its settings, or None."""
+        if variant.encoder is not None:
+            encoder = self.variant(task, variant.encoder)
+            own_seed = seed if encoder.seeds_matter else self.seeds[0]
+            return f"results/{task}/{case}/{encoder.name}/seed{own_seed}/model.pt"
+        return variant.settings.get("weights") or None
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -289,9 +324,10 @@ def definitions(paper: Paper) -> dict[str, str]:
             plain = {entry.name: getattr(case, entry.name) for entry in fields(case) if entry.name != "variants"}
             scenes = {scene: repr(paper.scenes.get(scene)) for scene in case.scenes}
             found[f"{task}/{name}"] = repr((plain, scenes))
-            for variant in case.variants or paper.variants[task]:
-                chosen = paper.variants[task][variant]
-                found[f"{task}/{name}/{variant}"] = repr((chosen.method.name, sorted(chosen.settings.items())))
+            named = [paper.variants[task][variant] for variant in case.variants or paper.variants[task]]
+            encoders = [paper.variants[task][variant.encoder] for variant in named if variant.encoder is not None]
+            for chosen in [*named, *encoders]:
+                found[f"{task}/{name}/{chosen.name}"] = repr((chosen.method.name, sorted(chosen.settings.items())))
     return found
 
 

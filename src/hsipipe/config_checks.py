@@ -12,12 +12,14 @@ from hsipipe.errors import UserError, unknown
 if TYPE_CHECKING:
     from hsipipe.config import Paper
 
+SHARED_WITH_ENCODER = ("preset",)  # other differences are adapted when the weights are taken over
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
 def check_paper(paper: Paper, where: str, *, sizes: Collection[str] = ()) -> None:
     """Raise UserError unless names can be parts of paths and every reference finds what it names."""
     _check_names(paper, where)
+    _check_encoders(paper, where)
     _check_cases(paper, where)
     for key, table in paper.tables.items():
         here = f"{where}: tables.{key}"
@@ -57,6 +59,32 @@ def _check_names(paper: Paper, where: str) -> None:
                 file=where,
                 remedy="use letters, digits, and . _ + - after the first",
             )
+
+
+def _check_encoders(paper: Paper, where: str) -> None:
+    """Check that a variant's `encoder` is of the method that its own method needs, and that the two are alike."""
+    for task, variants in paper.variants.items():
+        for name, variant in variants.items():
+            if variant.encoder is None:
+                continue
+            here = f"{where}: {task}.variants.{name}.encoder"
+            suitable = [other.name for other in variants.values() if other.method.name == variant.method.needs]
+            if variant.encoder not in suitable:
+                raise UserError(
+                    f"names no variant of method {variant.method.needs!r}",
+                    file=here,
+                    found=variant.encoder,
+                    remedy=f"one of {', '.join(suitable)}" if suitable else "define one, or `encoder: none`",
+                )
+            encoder = variants[variant.encoder]
+            for key in sorted(set(SHARED_WITH_ENCODER) & set(encoder.settings) & set(variant.settings)):
+                if encoder.settings[key] != variant.settings[key]:
+                    raise UserError(
+                        f"differs from its encoder {variant.encoder!r} in {key}",
+                        file=here,
+                        found=f"{variant.settings[key]} and {encoder.settings[key]}",
+                        remedy=f"give both the same {key}",
+                    )
 
 
 def _check_cases(paper: Paper, where: str) -> None:
@@ -105,5 +133,9 @@ def _check_shown(paper: Paper, task: str, cases: Iterable[str], variants: Iterab
         run.update(paper.cases[task][name].variants or paper.variants[task])
     for name in variants:
         _find("variant", name, paper.variants[task], where)
+        if paper.variants[task][name].method.kind == "encoder":
+            raise UserError(
+                f"variant {name!r} is an encoder: it is trained for others, and makes no scores", file=where
+            )
         if name not in run:
             raise UserError(f"variant {name!r} runs on none of its cases", file=where, found=", ".join(cases))

@@ -7,6 +7,7 @@ from typing import Any
 
 from hsipipe.errors import UserError
 from hsipipe.metrics.registry import METRICS
+from hsipipe.report.costs import COSTS
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,12 @@ class TableSettings:
     task: str = field(metadata={"meaning": "the task whose runs it shows"})
     cases: list[str] = field(metadata={"meaning": "cases, left to right", "nonempty": True, "distinct": True})
     metrics: list[str] = field(
-        metadata={"meaning": "metrics, left to right", "nonempty": True, "distinct": True, "choices": tuple(METRICS)}
+        default_factory=list,
+        metadata={"meaning": "metrics, left to right", "distinct": True, "choices": tuple(METRICS)},
+    )
+    costs: list[str] = field(
+        default_factory=list,
+        metadata={"meaning": "what runs cost, right of the metrics", "distinct": True, "choices": tuple(COSTS)},
     )
     title: str = field(default="", metadata={"meaning": "heading"})
     variants: list[str] | None = field(
@@ -75,6 +81,10 @@ class TableSettings:
     )
     published: PublishedSettings | None = field(default=None, metadata={"meaning": "numbers that a paper printed"})
     note: str = field(default="", metadata={"meaning": "printed below the table"})
+
+    def __post_init__(self) -> None:
+        if not self.metrics and not self.costs:
+            raise UserError("a table needs columns", key="metrics", remedy="give `metrics`, `costs` or both")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,10 @@ BOOKKEEPING = (
     ".progress",
     ".settings",
 )
-OF_TRAINING = (".training.accounting", ".training.history", ".training.model_file", ".training.state")
+OF_TRAINING = tuple(
+    f".training.{name}"
+    for name in ("accounting", "history", "memory", "model_file", "out_of_memory", "pictures", "state")
+)
 NEUTRAL = frozenset(f"{PACKAGE}{name}" for name in ("", ".tasks", *OF_TRAINING, *BOOKKEEPING))
 
 

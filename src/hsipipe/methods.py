@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import ModuleType, NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
 from hsipipe.errors import UserError, unknown
-from hsipipe.settings import LIMITS, convert, settings_from, split
+from hsipipe.settings import LIMITS, as_plain, convert, settings_from, split
 from hsipipe.training.settings import TrainingSettings
 
 TASKS_FOLDER = Path(__file__).parent / "tasks"
@@ -20,13 +20,18 @@ KINDS = ("direct", "per-scene", "trained", "encoder", "oracle")
 DESTRIPE = "destripe+"
 BACKENDS = ("torch", "numpy")
 TYPES: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str, "list": list, "dict": dict, "any": Any}
-ENTRY_KEYS = ("default", "type", "meaning", "choices", *LIMITS)
+ENTRY_KEYS = ("default", "type", "null", "meaning", "choices", *LIMITS)
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
 class Method:
-    """What method.yaml says of a method."""
+    """What method.yaml says of a method.
+
+    `settings` holds an entry per setting: default, type, meaning, and where they apply `null` (null is allowed although
+    it is not the default), `choices` and limits. A fitted method has those of `TrainingSettings` as well; its file
+    lists only what is different with it.
+    """
 
     name: str
     task: str
@@ -83,12 +88,49 @@ class Method:
 
 
 def _checked(name: str, entry: dict[str, Any], value: Any, file: str | Path | None) -> Any:
-    """A setting's value as its type and within its limits; null only where that is the default."""
-    if value is None and entry.get("default") is None:
+    """A setting's value as its type and within its limits; null where that is allowed or the default."""
+    if value is None and (entry.get("null") or entry.get("default") is None):
         return None
     kind = entry.get("type", type(entry.get("default")).__name__)
     limits = {key: entry[key] for key in ("choices", *LIMITS) if key in entry}
     return convert(value, TYPES[kind], limits, file, name)
+
+
+@cache
+def training_entries() -> dict[str, dict[str, Any]]:
+    """The settings of the training loop, each described as method.yaml describes a setting."""
+    hints = get_type_hints(TrainingSettings)
+    entries = {}
+    for item in fields(TrainingSettings):
+        options = get_args(hints[item.name]) if NoneType in get_args(hints[item.name]) else (hints[item.name],)
+        kind = next(option for option in options if option is not NoneType)
+        entry = {"default": as_plain(item.default), "type": (get_origin(kind) or kind).__name__}
+        if get_origin(kind) is Literal:
+            entry |= {"type": "str", "choices": list(get_args(kind))}
+        elif get_origin(kind) is tuple:
+            entry["type"] = "list"
+        if NoneType in options:
+            entry["null"] = True
+        entries[item.name] = entry | {key: item.metadata[key] for key in ("meaning", *LIMITS) if key in item.metadata}
+    return entries
+
+
+def _complete_entries(method: Method, path: Path) -> dict[str, dict[str, Any]]:
+    """The entries of a method's file, checked; after them those that a fitted method inherits from the training."""
+    inherited = training_entries() if method.is_fitted else {}
+    entries = {name: entry for name, entry in method.settings.items() if name not in inherited}
+    entries |= {name: {**entry, **method.settings.get(name, {})} for name, entry in inherited.items()}
+    for name, entry in entries.items():
+        for key in entry:
+            if key not in ENTRY_KEYS:
+                raise unknown(f"key of the setting {name!r}", key, ENTRY_KEYS, file=path)
+        kind = entry.get("type", type(entry.get("default")).__name__)
+        if kind not in TYPES:
+            raise unknown(f"type of the setting {name!r}", kind, TYPES, file=path)
+        if name in inherited and kind != inherited[name]["type"]:
+            raise UserError("is a setting of the training", file=path, key=f"{name}.type", found=kind)
+        entry["default"] = _checked(name, entry, entry.get("default"), path)
+    return entries
 
 
 @cache
@@ -102,14 +144,8 @@ def _read(path: Path) -> Method:
             raise unknown("key of a method", key, known, file=path)
     given = {key: value for key, value in loaded.items() if value is not None}
     method = settings_from(Method, {**given, "task": path.parent.parent.parent.name, "name": path.parent.name}, path)
-    for name, entry in method.settings.items():
-        for key in entry:
-            if key not in ENTRY_KEYS:
-                raise unknown(f"key of the setting {name!r}", key, ENTRY_KEYS, file=path)
-        kind = entry.get("type", type(entry.get("default")).__name__)
-        if kind not in TYPES:
-            raise unknown(f"type of the setting {name!r}", kind, TYPES, file=path)
-        _checked(name, entry, entry.get("default"), path)
+    method = replace(method, settings=_complete_entries(method, path))
+    method.complete({}, file=path)  # defaults can be right one by one and still not fit together
     return method
 
 

@@ -26,6 +26,7 @@ def table(tmp_path):
         "task": "denoising",
         "cases": ["c"],
         "metrics": ["mpsnr"],
+        "costs": [],
         "note": "",
         "published": {"source": "Table 1", "columns": {"paper": {"net": 25.5}}},
         "rows": {
@@ -78,3 +79,34 @@ def test_costs(tmp_path):
     write_cost_table([path], tmp_path / "cost.csv")
     row = pd.read_csv(tmp_path / "cost.csv").iloc[0]
     assert (row["case"], row["variant"], row["seed"], row["seconds_per_item"]) == ("c", "net", 3, 1.5)
+
+
+def test_a_table_of_costs_shows_means_over_seeds_beside_published_numbers(tmp_path):
+    paths = []
+    for seed, seconds in ((0, 1.0), (1, 2.0)):
+        path = tmp_path / "results" / "denoising" / "c" / "net" / f"seed{seed}" / "run.json"
+        path.parent.mkdir(parents=True)
+        memory = {"parameters": 31_787_338, "weights_bytes": 3 * 2**20}
+        path.write_text(json.dumps({"seconds_per_item": seconds, "device": "cpu", "memory": memory}))
+        paths.append(path)
+    columns = ["task", "case", "scene", "item", "variant", "seed", "metric", "value", "unit"]
+    pd.DataFrame([("denoising", "c", "s", "i", "net", 0, "mpsnr", 20.0, "dB")], columns=columns).to_csv(
+        tmp_path / "scores.csv", index=False
+    )
+    settings = {
+        "title": "T",
+        "task": "denoising",
+        "cases": ["c"],
+        "metrics": [],
+        "costs": ["parameters", "weights_mb", "seconds_per_item", "optimizer_mb"],
+        "note": "",
+        "published": {"source": "Table 2", "columns": {"paper parameters": {"net": 31_787_338}}},
+        "rows": {"net": {"title": "", "kind": "trained"}},
+        "simulated": {"c": False},
+    }
+    outputs = {name: tmp_path / f"t.{name}" for name in ("csv", "markdown", "tex", "html")}
+    write_table(tmp_path / "scores.csv", settings, paths, **outputs)
+    assert "| net | trained | 31,787,338 | 3.0 | 1.500 | – | 31,787,338 |" in outputs["markdown"].read_text()
+    frame = pd.read_csv(outputs["csv"]).set_index("metric")
+    assert frame.loc["seconds_per_item", "mean"] == 1.5
+    assert "optimizer_mb" not in frame.index

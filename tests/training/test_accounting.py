@@ -83,3 +83,17 @@ def test_commit_is_only_of_this_repository(monkeypatch, tmp_path):
 def test_asking_needs_no_torch():
     code = "import sys; from hsipipe.training.accounting import *; environment(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_packed_weights_count_one_by_one():
+    class Packed(torch.nn.Module):
+        """3 x 4 weights, two in a byte."""
+
+        quantised_parameters = 12
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("packed", torch.zeros(6, dtype=torch.uint8))
+
+    count = count_parameters(torch.nn.Sequential(Packed(), torch.nn.Linear(3, 2)))
+    assert (count.total, count.trainable, count.stored_bits) == (12 + 8, 8, 8 * 6 + 32 * 8)

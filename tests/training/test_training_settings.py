@@ -4,7 +4,7 @@ import pytest
 
 from hsipipe.errors import UserError
 from hsipipe.settings import as_plain, describe, settings_from
-from hsipipe.training.settings import TrainingSettings
+from hsipipe.training.settings import NEUTRAL, TrainingSettings
 
 
 def test_schedules():
@@ -48,3 +48,13 @@ def test_round_trip_and_documentation():
     settings = TrainingSettings(schedule="steps", step_epochs=(2, 3), gradient_clip=1.0)
     assert settings_from(TrainingSettings, as_plain(settings)) == settings
     assert all(len(entry.meaning) > 10 for entry in describe(TrainingSettings))
+
+
+def test_what_changes_no_weights():
+    assert set(NEUTRAL) == {"checkpoint_every_s", "pictures_every", "empty_cache"}
+
+
+def test_when_pictures_are_drawn():
+    often, never = TrainingSettings(pictures_every=3), TrainingSettings()
+    assert [epoch for epoch in range(1, 10) if often.draws_pictures_at(epoch)] == [3, 6, 9]
+    assert not any(never.draws_pictures_at(epoch) for epoch in range(1, 10))

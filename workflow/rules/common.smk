@@ -106,6 +106,14 @@ def get_model(wildcards):
     return f"results/{wildcards.task}/{case}/{wildcards.variant}/seed{wildcards.seed}/model.pt"
 
 
+def get_start(wildcards):
+    """What a training starts from: the model of the encoder that it needs, or a file of weights; or nothing."""
+    variant = get_variant(wildcards)
+    return (
+        paper.start_of(wildcards.task, wildcards.case, variant, wildcards.seed) or []
+    )
+
+
 def run_paths(name, runs):
     """The file `name` of each run."""
     return [
@@ -146,7 +154,9 @@ def get_all_scenes():
 
 def get_all_models():
     fitted = [run for run in paper.runs() if get_model(run)]
-    return sorted({get_model(run) for run in fitted})
+    return sorted(
+        {*run_paths("model.pt", paper.encoder_runs()), *map(get_model, fitted)}
+    )
 
 
 def get_paper_targets():
@@ -158,6 +168,7 @@ def get_paper_targets():
         *[f"results/{task}/{case}/bands.png" for task, case in cases],
         *([f"{folder}/claims.csv"] if paper.claims else []),
         f"{folder}/scores.csv",
+        *run_paths("model.pt", paper.encoder_runs()),
     ]
 
 

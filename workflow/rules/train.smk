@@ -4,11 +4,19 @@ rule train_method:
         case="results/{task}/{case}/case.h5",
         split="results/{task}/{case}/split.csv",
         scenes=get_case_scenes,
+        start=get_start,
     output:
         model="results/{task}/{case}/{variant}/seed{seed}/model.pt",
         curves=report(
             "results/{task}/{case}/{variant}/seed{seed}/loss_curves.png",
             caption="../report/loss_curves.rst",
+            category="Training",
+            subcategory="{task}",
+            labels={"case": "{case}", "variant": "{variant}", "seed": "{seed}"},
+        ),
+        samples=report(
+            "results/{task}/{case}/{variant}/seed{seed}/samples.png",
+            caption="../report/samples.rst",
             category="Training",
             subcategory="{task}",
             labels={"case": "{case}", "variant": "{variant}", "seed": "{seed}"},

@@ -24,4 +24,6 @@ with job_log(snakemake.log[0]):
         state=snakemake.params.state,
         output=snakemake.output.model,
         curves=snakemake.output.curves,
+        samples=snakemake.output.samples,
+        start=snakemake.input.get("start") or None,
     )

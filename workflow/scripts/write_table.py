@@ -8,6 +8,7 @@ with job_log(snakemake.log[0]):
     write_table(
         snakemake.input.scores,
         snakemake.params.table,
+        snakemake.input.records,
         csv=snakemake.output.csv,
         markdown=snakemake.output.markdown,
         tex=snakemake.output.tex,

@@ -23,7 +23,7 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
 
 def train_variant(options: argparse.Namespace) -> None:
     """Train, or go on with an interrupted training."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
     from pathlib import Path
 
     from hsipipe.cases.split import read_split
@@ -53,6 +53,13 @@ def train_variant(options: argparse.Namespace) -> None:
     run = folder / f"{options.variant}{own}" / f"seed{options.seed}"
     output = Path(options.output) if options.output else run / "model.pt"
     claim(options.gpus)  # the training loop works on what this process holds
+    start = paper.start_of(options.task, options.case, replace(variant, settings=settings), options.seed)
+    if start is not None and not Path(start).exists():
+        raise UserError(
+            "does not exist",
+            file=start,
+            remedy=f"make it with `snakemake --configfile {options.config} {start}`, or --set encoder=none",
+        )
     load_task(options.task, "fit")(
         folder / "case.h5",
         [f"results/scenes/{scene}.h5" for scene in case.scenes],
@@ -65,5 +72,7 @@ def train_variant(options: argparse.Namespace) -> None:
         state=Path("results/.state") / run.relative_to("results"),
         output=output,
         curves=output.with_name("loss_curves.png"),
+        samples=output.with_name("samples.png"),
+        start=start,
     )
     print(output)

@@ -12,17 +12,13 @@ import pandas as pd
 
 from hsipipe.files import write_text
 from hsipipe.metrics.registry import METRICS
+from hsipipe.report.costs import COSTS
 from hsipipe.report.page import html_page
 from hsipipe.report.scores import mean_of, mean_scores, read_scores
 
-COSTS = (
-    "seconds_per_item",
-    "seconds_to_train",
-    "peak_memory_mb",
-    "peak_gpu_memory_mb",
-    "parameters",
-    "trainable_parameters",
-    "device",
+COST_NOTE = (
+    "Costs are means over seeds. Memory of training is an account of the tensors that a step holds, the same on every "
+    "device: weights, gradients, state of the optimiser, and what the backward pass needs, at the batch size in use."
 )
 
 
@@ -68,6 +64,7 @@ def published_columns(table: dict[str, Any]) -> list[tuple[str, dict[str, float]
 def write_table(
     scores: str | Path,
     table: dict[str, Any],
+    records: Sequence[str | Path] = (),
     *,
     csv: str | Path,
     markdown: str | Path,
@@ -76,14 +73,19 @@ def write_table(
 ) -> None:
     """Write a table in four forms.
 
+    A table of scores is the same byte for byte whenever it is made; one that shows costs is as variable as they are.
+
     Args:
         scores: tidy scores of the paper.
         table: a `TableSettings` as a dictionary, with `rows` (variant -> title, kind) and `simulated` (case -> bool).
+        records: run.json of each run; read only for a table that shows costs.
         csv, markdown, tex, html: where to.
     """
     means = mean_scores(read_scores(scores))
     columns, published = table_columns(table), published_columns(table)
-    records, cells = [], []
+    lines_of_csv, cells = [], []
+    spent = mean_costs(records) if table["costs"] else {}
+    several = len(table["cases"]) > 1
     best = {(case, metric): best_rows(means, table, case, metric) for case, metric, _ in columns}
     for variant, about in table["rows"].items():
         line: list[tuple[str, bool]] = [(variant, False), (about["kind"], False)]
@@ -91,14 +93,24 @@ def write_table(
             row = mean_of(means, table["task"], case, variant, metric)
             line.append((shown(row, metric), variant in best[case, metric]))
             if row is not None:
-                records.append(
+                lines_of_csv.append(
                     {"variant": variant, "kind": about["kind"], "case": case, "metric": metric, **_plain(row)}
                 )
+        for case in table["cases"] if table["costs"] else ():
+            for cost in table["costs"]:
+                value = spent.get((case, variant), {}).get(cost)
+                line.append(("–" if value is None else f"{value:,.{COSTS[cost].decimals}f}", False))
+                if value is not None:
+                    about_cost = {"variant": variant, "kind": about["kind"], "case": case, "metric": cost}
+                    lines_of_csv.append({**about_cost, "mean": value})
         for _, values in published:
-            line.append((f"{values[variant]:g}" if variant in values else "–", False))
+            line.append((f"{values[variant]:,.10g}" if variant in values else "–", False))
         cells.append(line)
-    headings = ["variant", "kind", *(heading for _, _, heading in columns), *(heading for heading, _ in published)]
-    frame = pd.DataFrame(records)
+    headings = ["variant", "kind", *(heading for _, _, heading in columns)]
+    for case in table["cases"]:
+        headings += [f"{case}: {COSTS[cost].heading}" if several else COSTS[cost].heading for cost in table["costs"]]
+    headings += [heading for heading, _ in published]
+    frame = pd.DataFrame(lines_of_csv)
     for heading, values in published:
         frame[f"published: {heading}"] = frame.variant.map(values)
     write_text(csv, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
@@ -120,6 +132,8 @@ def table_notes(table: dict[str, Any], means: pd.DataFrame) -> list[str]:
     notes.append("Bold: best of the column. An oracle is given part of the truth and does not compete.")
     if any(table["simulated"].values()):
         notes.append("Cases marked simulated are simulated scenes, not measurements.")
+    if table["costs"]:
+        notes.append(COST_NOTE)
     if table.get("published"):
         notes.append(f"Published numbers: {table['published'].get('source', 'source not given')}.")
     if table.get("note"):
@@ -176,12 +190,28 @@ def _html_table(headings: list[str], cells: list[list[tuple[str, bool]]]) -> str
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def write_cost_table(records: Sequence[str | Path], output: str | Path) -> None:
-    """Write what runs cost (from their run.json): one row per run. Kept apart, since costs differ from run to run."""
+def _records(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """The costs in run.json files, each with the names of its run."""
     rows = []
-    for path in records:
+    for path in paths:
         task, case, variant, seed = Path(path).parts[-5:-1]
         record = json.loads(Path(path).read_text(encoding="utf-8"))
         row = {"task": task, "case": case, "variant": variant, "seed": seed.removeprefix("seed")}
-        rows.append({**row, **{key: record.get(key) for key in COSTS}})
-    write_text(output, pd.DataFrame(rows).to_csv(index=False, float_format="%.4g", lineterminator="\n"))
+        costs = {name: figure.of(record) for name, figure in COSTS.items()}
+        rows.append({**row, **costs, "device": record.get("device")})
+    return rows
+
+
+def mean_costs(paths: Sequence[str | Path]) -> dict[tuple[str, str], dict[str, float | None]]:
+    """(case, variant) to the mean over seeds of each cost; None where there is none."""
+    frame = pd.DataFrame(_records(paths)).astype(dict.fromkeys(COSTS, float))
+    means = frame.groupby(["case", "variant"], sort=False)[list(COSTS)].mean()
+    return {
+        key: {name: None if pd.isna(value) else float(value) for name, value in row.items()}
+        for key, row in means.iterrows()
+    }
+
+
+def write_cost_table(records: Sequence[str | Path], output: str | Path) -> None:
+    """Write what runs cost (from their run.json): one row per run. Kept apart, since costs differ from run to run."""
+    write_text(output, pd.DataFrame(_records(records)).to_csv(index=False, float_format="%.6g", lineterminator="\n"))

@@ -21,7 +21,18 @@ from hsipipe import __version__
 if TYPE_CHECKING:
     from torch import nn
 
-LIBRARIES = ("numpy", "scipy", "torch", "pytorch-lightning", "scikit-learn", "h5py", "rasterio", "snakemake")
+LIBRARIES = (
+    "numpy",
+    "scipy",
+    "torch",
+    "pytorch-lightning",
+    "timm",
+    "bitsandbytes",
+    "scikit-learn",
+    "h5py",
+    "rasterio",
+    "snakemake",
+)
 
 
 @dataclass
@@ -78,11 +89,16 @@ class ParameterCount:
 
 
 def count_parameters(model: nn.Module) -> ParameterCount:
-    """Count a model's parameters; one that is shared counts once, `stored_bits` includes buffers (statistics)."""
+    """Count a model's parameters; one that is shared counts once, `stored_bits` includes buffers (statistics).
+
+    Quantised weights count as the parameters that they are, however many of them share a byte: a module tells their
+    number as `quantised_parameters`, and keeps them in buffers.
+    """
     parameters = list(model.parameters())
+    quantised = sum(getattr(module, "quantised_parameters", 0) for module in model.modules())
     tensors = {id(tensor): tensor for tensor in [*parameters, *model.buffers()]}
     return ParameterCount(
-        total=sum(parameter.numel() for parameter in parameters),
+        total=sum(parameter.numel() for parameter in parameters) + quantised,
         trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         stored_bits=sum(8 * tensor.numel() * tensor.element_size() for tensor in tensors.values()),
     )

@@ -6,6 +6,8 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -16,7 +18,9 @@ from tqdm import tqdm
 
 from hsipipe.errors import UserError, unknown
 from hsipipe.randomness import seed_for
-from hsipipe.training.loop import Recipe
+from hsipipe.training.loop import Batch, Recipe
+from hsipipe.training.optimizers import set_learning_rate
+from hsipipe.training.out_of_memory import memory_told
 from hsipipe.training.state import LAST, Progress, StateFolder, weights_of
 
 # On a GPU, looking at a loss waits for all work queued before it; so losses are looked at in groups.
@@ -72,21 +76,33 @@ class TrainingLoop(lightning.LightningModule):
 
     def training_step(self, step: int) -> None:
         """One update of the weights."""
-        settings, seed = self.recipe.settings, self.recipe.seed
+        with memory_told(f"step {step}", self.recipe.settings, self._device_used, self.folder.folder / LAST):
+            self._update(step)
+
+    def _update(self, step: int) -> None:
+        settings = self.recipe.settings
         optimizer: Any = self.optimizers()
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate_at(step)
+        set_learning_rate(optimizer, settings.learning_rate_at(step))
         optimizer.zero_grad()
         for number in range(step * settings.accumulate, (step + 1) * settings.accumulate):
-            torch.manual_seed(seed_for(seed, "batch", number))
-            with torch.autocast(self._device_used.type, enabled=False):  # data are made in full precision
-                batch = self.recipe.draw_batch(number, self._device_used)
-            value = self.recipe.loss(self.network, batch)
+            value = self.recipe.loss(self.network, self._draw(number))
             self.manual_backward(value / settings.accumulate)
             self._unseen.append((step, value.detach()))
         if settings.gradient_clip is not None:
             self.clip_gradients(optimizer, settings.gradient_clip, gradient_clip_algorithm="norm")
         optimizer.step()
+
+    def _draw(self, number: int) -> Batch:
+        """Batch `number`, after seeding torch for it."""
+        torch.manual_seed(seed_for(self.recipe.seed, "batch", number))
+        with torch.autocast(self._device_used.type, enabled=False):  # data are made in full precision
+            batch = self.recipe.draw_batch(number, self._device_used)
+        if not self.recipe.settings.channels_last:
+            return batch
+        return {
+            name: value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
+            for name, value in batch.items()
+        }
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Count the step, look at the losses, save when it is time or when the process was told to end."""
@@ -113,17 +129,22 @@ class TrainingLoop(lightning.LightningModule):
         state, settings = self.state, self.recipe.settings
         self._look_at_losses()
         train_loss = state.loss_sum / state.loss_count
-        metrics = self._validate()
+        epoch = state.step // settings.steps_per_epoch
+        with memory_told(f"validation of epoch {epoch}", settings, self._device_used, self.folder.folder / LAST):
+            metrics = self._validate()
         choices = {**metrics, "train_loss": train_loss}
         if self.recipe.validate is None:
             choices["loss"] = train_loss
         if self.recipe.monitor not in choices:
             raise unknown("metric to monitor", self.recipe.monitor, choices)
         value = choices[self.recipe.monitor]
+        if self.recipe.on_epoch is not None:
+            with self._evaluating():
+                self.recipe.on_epoch(self.model, epoch)
         self._count_time()
         state.history.append(
             {
-                "epoch": state.step // settings.steps_per_epoch,
+                "epoch": epoch,
                 "step": state.step,
                 "learning_rate": settings.learning_rate_at(state.step - 1),
                 "train_loss": train_loss,
@@ -145,15 +166,20 @@ class TrainingLoop(lightning.LightningModule):
     def _validate(self) -> dict[str, float]:
         if self.recipe.validate is None:
             return {}
+        with self._evaluating():
+            return {name: float(value) for name, value in self.recipe.validate(self.model).items()}
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Evaluation mode, no gradients, generators seeded by the step; afterwards all is as before."""
         # A part that its method keeps in evaluation mode (a frozen encoder) must be in that mode again afterwards.
         modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()
-        torch.manual_seed(seed_for(self.recipe.seed, "validation", self.state.step))
-        with torch.no_grad():
-            metrics = {name: float(value) for name, value in self.recipe.validate(self.model).items()}
+        with torch.random.fork_rng(devices=[0] if self._device_used.type == "cuda" else []), torch.no_grad():
+            torch.manual_seed(seed_for(self.recipe.seed, "validation", self.state.step))
+            yield
         for module, mode in modes:
             module.training = mode
-        return metrics
 
     def _is_better(self, value: float) -> bool:
         if not math.isfinite(value):
@@ -182,9 +208,11 @@ class TrainingLoop(lightning.LightningModule):
         settings = self.recipe.settings
         path = self.folder.folder / LAST
         kept = f"the last checkpoint with finite weights is {path}; " if path.exists() else ""
+        rate = settings.learning_rate_at(step)
+        rates = [rate * group["rate_factor"] for group in self._optimizer.param_groups]
+        by_group = "" if rates == [rate] else f" (of the groups: {', '.join(f'{each:g}' for each in rates)})"
         return UserError(
-            f"{what} at step {step} (epoch {step // settings.steps_per_epoch + 1}), "
-            f"learning rate {settings.learning_rate_at(step):g}",
+            f"{what} at step {step} (epoch {step // settings.steps_per_epoch + 1}), learning rate {rate:g}{by_group}",
             key="learning_rate",
             remedy=f"{kept}lower learning_rate, set gradient_clip, or precision: float32",
         )
@@ -196,7 +224,7 @@ class TrainingLoop(lightning.LightningModule):
 
     def save(self) -> None:
         """Save the state, unless its weights are no longer finite (a loss can be finite and its gradient not)."""
-        finite = [torch.isfinite(value).all() for value in self.model.parameters()]
+        finite = [torch.isfinite(value).all() for value in self.model.parameters() if value.requires_grad]
         if not torch.stack(finite).all():
             raise self._diverged("the weights stopped being finite", self.state.step - 1)
         self._count_time()

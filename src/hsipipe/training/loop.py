@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import warnings
@@ -14,19 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from hsipipe import device as devices
-from hsipipe.errors import UserError
+from hsipipe.keys import step_key
 from hsipipe.settings import as_plain
 from hsipipe.training.history import Row
-from hsipipe.training.settings import TrainingSettings
-from hsipipe.training.state import Progress, StateFolder
+from hsipipe.training.optimizers import RateFactor, make_optimizer, parameter_groups, rate_factors
+from hsipipe.training.out_of_memory import memory_told
+from hsipipe.training.settings import NEUTRAL, TrainingSettings
+from hsipipe.training.state import LAST, Progress, StateFolder
 
 Batch = dict[str, Tensor]
 DrawBatch = Callable[[int, torch.device], Batch]
 Validate = Callable[[nn.Module], dict[str, float]]
 Loss = Callable[[nn.Module, Batch], Tensor]
-
-# Settings that do not change which weights come out.
-NEUTRAL = ("checkpoint_every_s",)
+OnEpoch = Callable[[nn.Module, int], None]
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Recipe:
     seed: int
     monitor: str
     mode: Literal["min", "max"]
+    on_epoch: OnEpoch | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class TrainingResult:
 
     Attributes:
         model: the module given to `fit`, with the weights of the best epoch, in evaluation mode, on the CPU.
-        history: one row per epoch: epoch (from 1), step, learning_rate, train_loss, validation metrics, seconds.
+        history: one row per epoch: epoch (from 1), step, learning_rate (before the factors of groups), train_loss,
+            validation metrics, seconds.
         best_value: best value of the monitored metric, or None if it never was a number.
         best_epoch: the epoch that it belongs to.
         steps: updates done.
@@ -81,6 +84,8 @@ def fit(
     seed: int,
     monitor: str = "loss",
     mode: Literal["min", "max"] = "min",
+    rate_factor: RateFactor | None = None,
+    on_epoch: OnEpoch | None = None,
     progress: bool = True,
 ) -> TrainingResult:
     """Train a model; continue where a killed attempt left off; return at once if this training ended before.
@@ -102,18 +107,27 @@ def fit(
         monitor: the metric that decides on the best epoch and on early stopping: one of `validate`'s, or `train_loss`;
             without `validate`, `loss` is the training loss.
         mode: whether a lower or a higher monitored value is better.
+        rate_factor: name of a trained parameter to the factor on its learning rate, above 0; without it all have 1.
+            Parameters of one factor form a group of the optimiser.
+        on_epoch: called with (model, epoch from 1) after each validation, without gradients, the model in evaluation
+            mode; for pictures and the like. It must leave the weights alone; what it draws from torch's generators
+            changes nothing. A resumed training calls it again for an epoch whose end was not saved.
         progress: whether to show a bar on a terminal; each epoch is logged anyway.
 
     Raises:
         UserError: the loss or the weights stopped being finite (naming step and learning rate; the last checkpoint,
-            with finite weights, stays), or `monitor` is not among the metrics.
+            with finite weights, stays), memory was not enough (naming the step and what to change; the checkpoint
+            stays), `monitor` is not among the metrics, adamw8bit without bitsandbytes, or a state folder that holds
+            weights of another architecture.
         SystemExit: with 143, after SIGTERM; the state is saved first.
     """
+    factors = rate_factors(model, rate_factor)
     identity = {
         "key": key,
         "seed": seed,
         "settings": {name: value for name, value in as_plain(settings).items() if name not in NEUTRAL},
         "monitor": [monitor, mode],
+        "rate_factors": step_key(factors),
     }
     folder = StateFolder(Path(state_dir), identity)
     ended = folder.finished(model)
@@ -122,9 +136,13 @@ def fit(
         return _result(model.cpu().eval(), ended, resumed_from=ended.step)
 
     target = torch.device(devices.current().torch_name)
-    model.to(target)
-    optimizer = _make_optimizer(model, settings)
-    state = folder.load(model, optimizer)
+    _tidy(target, settings)
+    with memory_told("the start", settings, target, folder.folder / LAST):
+        model.to(target)
+        if _reorders_weights(settings):
+            model.to(memory_format=torch.channels_last)
+        optimizer = make_optimizer(parameter_groups(model, factors), settings)
+        state = folder.load(model, optimizer)
     resumed_from = state.step
     if resumed_from:
         log.info("continuing at step %d of %d", resumed_from, settings.total_steps)
@@ -132,7 +150,7 @@ def fit(
     # Importing Lightning takes about ten seconds: only a training that has steps to do pays for it.
     from hsipipe.training import lightning_loop
 
-    recipe = Recipe(draw_batch, validate, loss, settings, seed, monitor, mode)
+    recipe = Recipe(draw_batch, validate, loss, settings, seed, monitor, mode, on_epoch)
     model.train()
     with torch.random.fork_rng(devices=[0] if target.type == "cuda" else []), warnings.catch_warnings():
         # Lightning advises loader workers and validation loaders, of which there are none by design.
@@ -142,6 +160,8 @@ def fit(
             lightning_loop.run(loop, progress=progress, device=target)
     if state.best_weights is not None:
         model.load_state_dict(state.best_weights)
+    if _reorders_weights(settings):
+        model.to(memory_format=torch.contiguous_format)
     folder.finish(model, state)
     return _result(model.cpu().eval(), state, resumed_from=resumed_from)
 
@@ -160,9 +180,14 @@ def _result(model: nn.Module, state: Progress, *, resumed_from: int) -> Training
     )
 
 
-def _make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not trained:
-        raise UserError("the model has no parameters to train", remedy="use it without training")
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
-    return kind(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+def _tidy(device: torch.device, settings: TrainingSettings) -> None:
+    """Hand GPU memory that nothing uses back to the driver, if that is asked for."""
+    if settings.empty_cache and device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _reorders_weights(settings: TrainingSettings) -> bool:
+    """Whether weights are stored with their channels last: bitsandbytes would undo that at its first step, and with it
+    the order that its state was made in."""
+    return settings.channels_last and settings.optimizer != "adamw8bit"

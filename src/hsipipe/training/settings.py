@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from hsipipe.errors import UserError
@@ -26,8 +26,12 @@ class TrainingSettings:
     )
     learning_rate: float = field(default=1e-3, metadata={"meaning": "learning rate after the warm-up", "above": 0})
     weight_decay: float = field(default=0.0, metadata={"meaning": "weight decay of the optimiser", "minimum": 0})
-    optimizer: Literal["adam", "adamw"] = field(
-        default="adam", metadata={"meaning": "adam (decay as an L2 penalty) or adamw (decoupled decay)"}
+    optimizer: Literal["adam", "adamw", "adamw8bit"] = field(
+        default="adam",
+        metadata={
+            "meaning": "adam (decay as an L2 penalty), adamw (decoupled decay), "
+            "adamw8bit (adamw with its state in 8 bits; needs bitsandbytes)"
+        },
     )
     schedule: Literal["constant", "cosine", "steps"] = field(
         default="constant",
@@ -56,9 +60,24 @@ class TrainingSettings:
         default="auto", metadata={"meaning": "auto: bfloat16 autocast on a GPU that has it, float32 elsewhere"}
     )
     checkpoint_every_s: float = field(
-        default=120.0, metadata={"meaning": "seconds between checkpoints within an epoch", "minimum": 0}
+        default=120.0,
+        metadata={"meaning": "seconds between checkpoints within an epoch", "minimum": 0, "neutral": True},
     )
     compile: bool = field(default=False, metadata={"meaning": "compile the model with torch.compile"})
+    channels_last: bool = field(
+        default=False, metadata={"meaning": "keep images with their bands last in memory: faster 2-D convolutions"}
+    )
+    pictures_every: int | None = field(
+        default=None,
+        metadata={"meaning": "epochs between sample pictures; null: only at the end", "minimum": 1, "neutral": True},
+    )
+    empty_cache: bool = field(
+        default=False,
+        metadata={
+            "meaning": "hand unused GPU memory back to the driver before training (the paper's --empty_cache)",
+            "neutral": True,
+        },
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -66,6 +85,10 @@ class TrainingSettings:
             raise UserError("schedule `steps` needs epochs", key="step_epochs", remedy="e.g. step_epochs: [40, 45]")
         if list(self.step_epochs) != sorted(set(self.step_epochs)):
             raise UserError("must rise", key="step_epochs", found=list(self.step_epochs))
+
+    def draws_pictures_at(self, epoch: int) -> bool:
+        """Whether sample pictures are drawn after epoch `epoch` (from 1), besides those of the finished model."""
+        return self.pictures_every is not None and epoch % self.pictures_every == 0
 
     @property
     def total_steps(self) -> int:
@@ -84,3 +107,7 @@ class TrainingSettings:
         if step < self.warmup_steps:
             factor *= (step + 1) / self.warmup_steps
         return self.learning_rate * factor
+
+
+# Settings that do not change which weights come out: no part of a training's key.
+NEUTRAL = tuple(item.name for item in fields(TrainingSettings) if item.metadata.get("neutral"))

@@ -12,6 +12,8 @@ import json
 import logging
 import pickle
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +22,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hsipipe.errors import UserError
 from hsipipe.files import atomic_path, write_json
 from hsipipe.training.history import Row, write_history
+from hsipipe.training.out_of_memory import is_out_of_memory
 
 FORMAT = "hsipipe-training-1"
 LAST, FINISHED, KEY, HISTORY = "last.ckpt", "finished.pt", "key.json", "history.csv"
@@ -95,13 +99,18 @@ class StateFolder:
         write_history(progress.history, self.folder / HISTORY)
 
     def load(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-        """Bring model and optimiser to the saved state, if there is one; otherwise leave them as they are."""
+        """Bring model and optimiser to the saved state, if there is one; otherwise leave them as they are.
+
+        Raises:
+            UserError: the saved state is that of another architecture.
+        """
         content = self._read(LAST)
         if content is None:
             return Progress()
-        model.load_state_dict(content["model"])
-        optimizer.load_state_dict(content["optimizer"])
-        progress = Progress(**content["progress"])
+        with self._fitting(LAST):
+            model.load_state_dict(content["model"])
+            optimizer.load_state_dict(content["optimizer"])
+            progress = Progress(**content["progress"])
         write_history(progress.history, self.folder / HISTORY)
         return progress
 
@@ -114,14 +123,36 @@ class StateFolder:
         (self.folder / LAST).unlink(missing_ok=True)
 
     def finished(self, model: torch.nn.Module) -> Progress | None:
-        """If this training ended before, put its weights into the model and tell how it went."""
+        """If this training ended before, put its weights into the model and tell how it went.
+
+        Raises:
+            UserError: the saved weights are those of another architecture.
+        """
         content = self._read(FINISHED)
         if content is None:
             return None
-        model.load_state_dict(content["model"])
-        progress = Progress(**deepcopy(content["progress"]))
+        with self._fitting(FINISHED):
+            model.load_state_dict(content["model"])
+            progress = Progress(**deepcopy(content["progress"]))
         write_history(progress.history, self.folder / HISTORY)
         return progress
+
+    @contextmanager
+    def _fitting(self, name: str) -> Iterator[None]:
+        """Say what is wrong where a saved state does not fit the model although the key says so."""
+        try:
+            yield
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            if is_out_of_memory(error):
+                raise
+            # The first line of torch's message only names the class; the ones that follow say what differs.
+            lines = [line.strip() for line in str(error).splitlines()]
+            raise UserError(
+                "the state of this training holds weights of another architecture",
+                file=self.folder / name,
+                found=lines[1 if len(lines) > 1 else 0][:200],
+                remedy=f"remove the folder {self.folder} to train anew",
+            ) from error
 
     def _read(self, name: str) -> dict[str, Any] | None:
         path = self.folder / name

@@ -61,6 +61,17 @@ def apply_tiled(
     return result
 
 
+def apply_network(network: Callable[[Tensor], Tensor], cube: Tensor) -> Tensor:
+    """Apply a network to images (B, C, H, W) of any size.
+
+    By overlapping tiles: of the side that the network names in `tile`, if it takes no other; else of at most 128 pixels.
+    """
+    side = getattr(network, "tile", None)
+    if side is None:
+        return apply_tiled(network, cube)
+    return apply_tiled(network, cube, tile=side, overlap=side // 4, whole_tiles=True)
+
+
 def _positions(size: int, tile: int, overlap: int) -> list[tuple[int, Tensor]]:
     """Starts of the tiles along one axis, each with its weights (tile,); at each pixel the weights sum to 1."""
     count = max(1, math.ceil((size - overlap) / (tile - overlap)))

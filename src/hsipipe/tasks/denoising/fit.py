@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hsipipe.cases.split import Unit
 from hsipipe.degrade.noise import parse_noise
 from hsipipe.errors import UserError
+from hsipipe.files import sha256_of
 from hsipipe.keys import step_key
 from hsipipe.locks import held
 from hsipipe.methods import Method
@@ -21,35 +23,22 @@ from hsipipe.tasks.denoising.unit_pool import UnitPool
 from hsipipe.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 PATCH_SETTINGS = ("patch", "bands_per_patch")
-VALIDATION_UNITS = 64  # more say little about which epoch is best, and cost a forward pass each
+START_SETTINGS = ("encoder", "weights")  # where a training begins; the network itself does not depend on them
 
 
 def sort_settings(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Settings of a trained method as those of its network, of its patches and of its training."""
     of_training = {field.name for field in fields(TrainingSettings)}
     training = {key: value for key, value in settings.items() if key in of_training}
-    patches = {key: value for key, value in settings.items() if key in PATCH_SETTINGS}
-    network = {key: value for key, value in settings.items() if key not in of_training and key not in PATCH_SETTINGS}
-    return network, patches, training
-
-
-def validation_loss(case: CaseFile, names: Sequence[str], network: torch.nn.Module) -> dict[str, float]:
-    """Mean squared error on validation units under their fixed noise, over valid pixels and measured bands."""
-    import torch
-
-    from hsipipe.training.tiles import apply_tiled
-
-    where = next(network.parameters()).device
-    losses = []
-    for name in names:
-        truth = case.truth(name)
-        noisy = torch.from_numpy(case.noisy(name))[None].to(where)
-        error = (apply_tiled(network, noisy)[0].float().cpu().numpy() - truth.cube) ** 2
-        losses.append(float(error[truth.good][:, truth.valid].mean()))
-    return {"loss": sum(losses) / len(losses)}
+    elsewhere = {*of_training, *PATCH_SETTINGS, *START_SETTINGS}
+    network = {key: value for key, value in settings.items() if key not in elsewhere}
+    # A transformer is trained on the images that it is made for.
+    patches = {"patch": settings.get("patch", settings.get("image_size")), "bands_per_patch": None}
+    return network, patches | {key: settings[key] for key in PATCH_SETTINGS if key in settings}, training
 
 
 def fit(
@@ -65,21 +54,39 @@ def fit(
     state: str | Path,
     output: str | Path,
     curves: str | Path,
+    samples: str | Path,
+    start: str | Path | None = None,
 ) -> None:
-    """Train, and write the model file and its loss curves; an interrupted training goes on from its state folder.
+    """Train, and write the model file, its loss curves and a picture; an interrupted training goes on where it was.
 
     Training noise is drawn anew at every step, on the device; validation uses the fixed noise of the case file.
 
+    Args:
+        case, scenes, units: the case file, the scenes that its units lie in, and its split.
+        method, settings: what to train, with complete settings.
+        case_settings: of the case; its `noise` is read.
+        seed: of the run.
+        key: a hash of the code.
+        state: folder for what an interrupted training continues from.
+        output, curves, samples: where the model, the loss curves and the picture of a validation unit go; pictures of
+            epochs (`pictures_every`) go into a folder beside, named like `samples` without its extension.
+        start: a file of weights to start from: the model of an encoder, or any file that `read_weights` reads.
+
     Raises:
-        UserError: a case without a training part, or a loss that is not finite.
+        UserError: a case without a training part, images smaller than the network's, weights that do not fit, or a
+            loss that is not finite.
     """
     import torch
 
+    from hsipipe.tasks.denoising.judge import Judge
     from hsipipe.tasks.denoising.training_data import draw_patches
+    from hsipipe.training.accounting import measure
     from hsipipe.training.history import draw_history
     from hsipipe.training.loop import NEUTRAL
     from hsipipe.training.loop import fit as run_training
+    from hsipipe.training.memory import training_memory
     from hsipipe.training.model_file import save_model
+    from hsipipe.training.pictures import draw_samples
 
     network_settings, patch_settings, training_settings = sort_settings(settings)
     training = settings_from(TrainingSettings, training_settings, f"settings of {method.name}")
@@ -91,37 +98,60 @@ def fit(
             key="split",
             remedy="split the case, or name a case with `models_from`",
         )
-    corruption = parse_noise(case_settings["noise"])
+    check_image_size(settings.get("image_size"), train, case)
+    noise = parse_noise(case_settings["noise"])
+    module = method.load()
+    started = read_start(start)
     with CaseFile(case, scenes) as opened:
         pool = UnitPool(opened, train, seed=seed)
         torch.manual_seed(seed_for(opened.name, seed, method.base))
-        network = method.load().build(bands=len(opened.band_index), **network_settings)
+        network = build(module, opened.wavelength_nm, len(opened.band_index), network_settings, start=started)
 
-        def draw_batch(batch: int, on: torch.device) -> dict[str, torch.Tensor]:
+        def draw_batch(batch: int, on: torch.device, size: int = training.batch_size) -> dict[str, torch.Tensor]:
             epoch = batch // (training.steps_per_epoch * training.accumulate)
             return draw_patches(
                 pool.cubes(epoch, on),
                 step=batch,
                 seed=(opened.name, seed),
-                batch_size=training.batch_size,
-                noise=corruption,
+                batch_size=size,
+                noise=noise,
                 **patch_settings,
             )
 
-        held_out = opened.names("val")[:VALIDATION_UNITS]
-        effective = {name: value for name, value in settings.items() if name not in NEUTRAL}
-        training_key = step_key(key, opened.content, effective, seed)
+        judge = Judge(opened, module, seed=seed)
+        loss = getattr(module, "loss", squared_error)
+        memory = training_memory(
+            deepcopy(network).to("meta"),
+            loss,
+            shapes_of(draw_batch(0, torch.device("cpu"), size=1), training.batch_size),
+            optimizer=training.optimizer,
+        )
+
+        def draw_picture(model: torch.nn.Module, epoch: int | None) -> None:
+            title = f"{method.name}, {opened.name}" + ("" if epoch is None else f", epoch {epoch}")
+            folder = Path(samples).with_suffix("")
+            path = samples if epoch is None else folder / f"epoch-{epoch:04d}.png"
+            draw_samples(judge.picture(model, train[0], noise), opened.wavelength_nm, path, title=title)
+
+        def after_epoch(model: torch.nn.Module, epoch: int) -> None:
+            if training.draws_pictures_at(epoch):
+                draw_picture(model, epoch)
+
+        effective = {name: value for name, value in settings.items() if name not in (*NEUTRAL, *START_SETTINGS)}
+        training_key = step_key(key, opened.content, effective, seed, None if start is None else sha256_of(start))
         # A killed workflow may leave its training alive: the next one waits for it, and finds it finished.
-        with held(Path(state) / "lock", wait=True, busy="another process does this training"):
+        with held(Path(state) / "lock", wait=True, busy="another process does this training"), measure() as cost:
             result = run_training(
                 network,
                 draw_batch=draw_batch,
-                validate=partial(validation_loss, opened, held_out) if held_out else None,
-                loss=lambda model, batch: torch.nn.functional.mse_loss(model(batch["input"]), batch["target"]),
+                validate=judge.validate if judge.names else None,
+                loss=loss,
                 settings=training,
                 state_dir=Path(state),
                 key=training_key,
                 seed=seed,
+                rate_factor=getattr(network, "rate_factor", None),
+                on_epoch=after_epoch,
             )
         save_model(
             output,
@@ -138,6 +168,62 @@ def fit(
                 "steps": result.steps,
                 "best_epoch": result.best_epoch,
                 "stopped_early": result.stopped_early,
+                "started_from": None if start is None else str(start),
+                "memory": {**memory.as_dict(), "peak_gpu_bytes": cost.peak_gpu_memory_bytes},
             },
         )
+        with torch.no_grad():
+            draw_picture(result.model, None)
     draw_history(result.history, curves)
+
+
+def shapes_of(batch: dict[str, torch.Tensor], size: int) -> dict[str, torch.Tensor]:
+    """A batch of so many samples without its values, on device `meta`, from a batch of one."""
+    import torch
+
+    return {
+        name: torch.empty(size, *value.shape[1:], dtype=value.dtype, device="meta") for name, value in batch.items()
+    }
+
+
+def squared_error(network: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Mean squared error of the denoised batch, the loss of every method that brings none of its own."""
+    import torch
+
+    return torch.nn.functional.mse_loss(network(batch["input"]), batch["target"])
+
+
+def build(
+    module: ModuleType,
+    wavelength_nm: np.ndarray | None,
+    bands: int,
+    network_settings: dict[str, Any],
+    *,
+    start: dict[str, Any] | None = None,
+) -> torch.nn.Module:
+    """The network of a method for so many bands; one that can start from given weights is told the wavelengths too."""
+    if start is None:
+        return module.build(bands=bands, **network_settings)
+    return module.build(bands=bands, wavelength_nm=wavelength_nm, start=start, **network_settings)
+
+
+def read_start(start: str | Path | None) -> dict[str, Any] | None:
+    """The weights that a training starts from, as `hsipipe.nets.weights.read_weights` gives them."""
+    if start is None:
+        return None
+    from hsipipe.nets.weights import read_weights
+
+    return read_weights(start)
+
+
+def check_image_size(image_size: int | None, units: Sequence[Unit], case: str | Path) -> None:
+    """Refuse training units that are smaller than the images that a network is made for."""
+    smallest = min(min(unit.row_end - unit.row_start, unit.col_end - unit.col_start) for unit in units)
+    if image_size is not None and smallest < image_size:
+        raise UserError(
+            f"has training units of {smallest} pixels, smaller than the network's image",
+            file=case,
+            key="image_size",
+            found=image_size,
+            remedy=f"set image_size to {smallest} or less, a multiple of the patch",
+        )

@@ -6,11 +6,17 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hsipipe.errors import UserError
 from hsipipe.methods import Method, find_method
 
 if TYPE_CHECKING:
     import torch
+
+SAME_NM = 1.0  # centres that differ by less are the same band
+MARGIN_NM = 50.0  # how far bands may lie beyond the other range
+MOST_OUTSIDE = 0.1  # share of bands that may lie farther out
 
 log = logging.getLogger(__name__)
 
@@ -24,28 +30,59 @@ class TrainedDenoiser:
     def __call__(self, noisy: torch.Tensor, *, wavelength_nm: torch.Tensor | None = None) -> torch.Tensor:
         """Denoise by overlapped tiles.
 
-        Raises:
-            UserError: a network made for another number of bands.
-        """
-        self._compare(wavelength_nm)
-        from hsipipe.training.tiles import apply_tiled
+        A network made for certain bands gets a cube of other wavelengths resampled to them, linearly, and what it makes
+        of that is resampled back.
 
+        Raises:
+            UserError: wavelengths that lie outside those trained on, or another number of bands without wavelengths.
+        """
+        from hsipipe.training.tiles import apply_network
+
+        trained = self.content.get("wavelength_nm")
+        given = None if wavelength_nm is None else np.asarray(wavelength_nm.cpu(), np.float64)
         needed = getattr(self.network, "bands", None)
-        if needed is not None and needed != noisy.shape[1]:
+        if needed is not None and trained is not None and given is not None:
+            if len(trained) != len(given) or np.abs(trained - given).max() > SAME_NM:
+                return self._resampled(noisy, trained, given)
+        elif needed is not None and needed != noisy.shape[1]:
             raise UserError(
                 f"was trained for {needed} bands",
                 file=self.path,
-                found=f"{noisy.shape[1]} bands",
+                found=f"{noisy.shape[1]} bands, and wavelengths to resample by are not known",
                 remedy="use a band-agnostic method, or train on this sensor",
             )
-        return apply_tiled(self.network, noisy)
+        elif trained is not None and given is not None:
+            self._compare(trained, given)
+        return apply_network(self.network, noisy)
 
-    def _compare(self, wavelength_nm: torch.Tensor | None) -> None:
+    def _resampled(self, noisy: torch.Tensor, trained: np.ndarray, given: np.ndarray) -> torch.Tensor:
+        """Denoise a cube of other bands by way of the network's own."""
+        import torch
+
+        from hsipipe.training.tiles import apply_network
+
+        for what, inner, outer in (("trained on", trained, given), ("given", given, trained)):
+            outside = float(np.mean((inner < outer.min() - MARGIN_NM) | (inner > outer.max() + MARGIN_NM)))
+            if outside > MOST_OUTSIDE:
+                raise UserError(
+                    f"was trained on {trained.min():.0f} to {trained.max():.0f} nm",
+                    file=self.path,
+                    found=f"{given.min():.0f} to {given.max():.0f} nm; {outside:.0%} of the bands {what} lie outside",
+                    remedy="use a model of this spectral range, a band-agnostic method, or an untrained one",
+                )
+        span = f"{trained.min():.0f} to {trained.max():.0f} nm"
+        log.warning(
+            "%s: made for %d bands of %s; the %d bands of %.0f to %.0f nm are resampled to them, which averages noise",
+            *(self.path, len(trained), span, len(given), given.min(), given.max()),
+        )
+        there = torch.from_numpy(interpolation(given, trained)).to(noisy)
+        back = torch.from_numpy(interpolation(trained, given)).to(noisy)
+        own = torch.einsum("tc,bchw->bthw", there, noisy)
+        return torch.einsum("ct,bthw->bchw", back, apply_network(self.network, own).to(noisy))
+
+    def _compare(self, trained: np.ndarray, given: np.ndarray) -> None:
         """Refuse a cube whose wavelengths lie wholly outside those trained on; say so where they differ."""
-        trained = self.content.get("wavelength_nm")
-        if trained is None or wavelength_nm is None:
-            return
-        (first, last), (low, high) = ((float(v.min()), float(v.max())) for v in (trained, wavelength_nm))
+        first, last, low, high = trained.min(), trained.max(), given.min(), given.max()
         if high < first or low > last:
             raise UserError(
                 f"was trained on {first:.0f} to {last:.0f} nm",
@@ -53,8 +90,15 @@ class TrainedDenoiser:
                 found=f"{low:.0f} to {high:.0f} nm",
                 remedy="use a model of this spectral range, or an untrained method",
             )
-        if len(trained) != len(wavelength_nm) or abs(first - low) > 50 or abs(last - high) > 50:
+        if len(trained) != len(given) or abs(first - low) > MARGIN_NM or abs(last - high) > MARGIN_NM:
             log.info("%s: trained on %.0f to %.0f nm, applied to %.0f to %.0f nm", self.path, first, last, low, high)
+
+
+def interpolation(source_nm: np.ndarray, target_nm: np.ndarray) -> np.ndarray:
+    """The matrix (targets, sources) of linear interpolation over wavelength; constant beyond the ends."""
+    order = np.argsort(source_nm, kind="stable")
+    unit = np.eye(len(source_nm))[:, order]
+    return np.stack([np.interp(target_nm, source_nm[order], row) for row in unit], axis=1)
 
 
 def read_method(path: str | Path) -> tuple[Method, dict[str, Any]]:
@@ -67,12 +111,12 @@ def read_method(path: str | Path) -> tuple[Method, dict[str, Any]]:
 
 def load_denoiser(path: str | Path, *, device: str = "cpu") -> TrainedDenoiser:
     """Read a model file and build its network in evaluation mode."""
-    from hsipipe.tasks.denoising.fit import sort_settings
+    from hsipipe.tasks.denoising.fit import build, sort_settings
     from hsipipe.training.model_file import load_model
 
     content = load_model(path)
     method = find_method("denoising", content["architecture"], file=path)
-    network = method.load().build(bands=content["bands"], **sort_settings(content["settings"])[0])
+    network = build(method.load(), None, content["bands"], sort_settings(content["settings"])[0])
     network.load_state_dict(content["model_state"])
     return TrainedDenoiser(network.to(device).eval(), content, path)
 
@@ -81,13 +125,6 @@ def trained_costs(path: str | Path | None) -> dict[str, Any]:
     """What a model took to train and how large it is, for run.json; nothing without a model."""
     if path is None:
         return {}
-    from hsipipe.training.accounting import count_parameters
+    from hsipipe.training.model_file import load_model
 
-    denoiser = load_denoiser(path)
-    counted = count_parameters(denoiser.network)
-    return {
-        **denoiser.content["training"],
-        "parameters": counted.total,
-        "trainable_parameters": counted.trainable,
-        "stored_bits": counted.stored_bits,
-    }
+    return dict(load_model(path)["training"])

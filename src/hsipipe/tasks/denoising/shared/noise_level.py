@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 FEWEST_BANDS = 16  # below this a band has too few others to be predicted from
+MARGIN = 1.03  # how far above the largest eigenvalue of pure noise a variance must lie to be of the signal
 CHUNK = 1 << 17  # samples at a time, for the cache
 
 
@@ -82,7 +83,7 @@ def difference_noise(cube: Tensor) -> Tensor:
     return (detail.flatten(1).abs().median(1).values / 0.6745).square()
 
 
-def signal_axes(moments: Tensor, freedom: float, *, rank: int | None = None, margin: float = 1.03) -> Tensor:
+def signal_axes(moments: Tensor, freedom: float, *, rank: int | None = None, margin: float = MARGIN) -> Tensor:
     """Directions of whitened spectra whose variance exceeds what noise alone reaches.
 
     Largest eigenvalue of pure noise: (1 + sqrt(C / n))^2 (Marchenko & Pastur 1967); `margin` allows for its spread.

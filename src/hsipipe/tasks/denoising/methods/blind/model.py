@@ -13,7 +13,8 @@ from hsipipe.errors import UserError, unknown
 from hsipipe.tasks.denoising.shared.bm3d import Profile, bm3d
 from hsipipe.tasks.denoising.shared.clipping import find_bounds, unclipped_scale, undo_mean
 from hsipipe.tasks.denoising.shared.destripe import learn, offsets_inside
-from hsipipe.tasks.denoising.shared.noise_level import effective_freedom, signal_axes
+from hsipipe.tasks.denoising.shared.noise_level import effective_freedom
+from hsipipe.tasks.denoising.shared.spectral_prior import find_axes, smooth_axes
 from hsipipe.tasks.denoising.shared.tobit import (
     CHUNK,
     Samples,
@@ -139,7 +140,10 @@ def _denoise_cube(
     extent = cube.amax((1, 2)) - cube.amin((1, 2))
     if sigma is None and (noise.level / extent).median() < negligible:
         return cube.clone()
-    level, axes = noise.level, noise.axes
+    level = noise.level
+    pixels = cube.shape[1] * max(1, int((~found.columns).sum()))
+    power = _power(project(cube, found.centre, level, noise.axes), found.columns)
+    axes = smooth_axes(noise.axes, power, effective_freedom(pixels))
     coefficients = project(cube, found.centre, level, axes)
     if single.any():
         coefficients -= ((axes / level[:, None]).T @ single)[:, None]
@@ -222,7 +226,9 @@ def _pass(
     used = ~striped if not striped.all() else striped
     moments, information = completed_moments(samples, clean, offsets, centre, used)
     freedom = effective_freedom(clean.shape[1] * int(used.sum()))
-    axes = signal_axes(moments / information, freedom, rank=rank).to(clean)[:, :highest]
+    covariance = moments / information
+    axes = find_axes(covariance, freedom, rank=rank)[:, :highest]
+    axes = smooth_axes(axes, (axes * (covariance.to(axes) @ axes)).sum(0) - 1, freedom).to(clean)
     count = axes.shape[1]
     coefficients, variances = weighted_coefficients(samples, clean, offsets, centre, axes)
     if striped.any():
@@ -240,6 +246,12 @@ def _pass(
     filtered = bm3d(coefficients, variances.sqrt(), joint=True, hard=sizes.hard, wiener=sizes.wiener, **pilot)
     clean = restore(filtered, centre, level, axes, out=clean)
     return torch.clamp(clean, samples.lower[:, None, None], samples.upper[:, None, None], out=clean), offsets
+
+
+def _power(coefficients: Tensor, striped: Tensor) -> Tensor:
+    """The signal's variance (K,) in noisy eigenimages (K, H, W) of unit noise, over the columns without stripes."""
+    used = coefficients if striped.all() else coefficients[:, :, ~striped]
+    return used.var((1, 2)) - 1
 
 
 def _bounds(cube: Tensor, clip: str | Sequence[float]) -> tuple[Tensor, Tensor]:

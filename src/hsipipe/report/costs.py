@@ -1,0 +1,42 @@
+"""What a run costs: the figures of its run.json that tables can show. Nothing here imports pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class CostFigure:
+    """A figure of run.json: where it stands, what it is divided by, and how it is shown."""
+
+    path: tuple[str, ...]
+    heading: str
+    decimals: int = 0
+    unit: float = 1.0
+
+    def of(self, record: Mapping[str, Any]) -> float | None:
+        """Its value in a record, or None where the run has none."""
+        value: Any = record
+        for key in self.path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return None if value is None else float(value) / self.unit
+
+
+MB = 2.0**20
+COSTS = {
+    "seconds_per_item": CostFigure(("seconds_per_item",), "s/item", 3),
+    "seconds_to_train": CostFigure(("seconds_to_train",), "training [s]"),
+    "steps": CostFigure(("steps",), "steps"),
+    "peak_memory_mb": CostFigure(("peak_memory_mb",), "peak memory of use [MB]"),
+    "peak_gpu_memory_mb": CostFigure(("peak_gpu_memory_mb",), "peak GPU memory of use [MB]"),
+    "parameters": CostFigure(("memory", "parameters"), "parameters"),
+    "trainable_parameters": CostFigure(("memory", "trainable"), "trained parameters"),
+    "weights_mb": CostFigure(("memory", "weights_bytes"), "weights [MB]", 1, MB),
+    "gradients_mb": CostFigure(("memory", "gradients_bytes"), "gradients [MB]", 1, MB),
+    "optimizer_mb": CostFigure(("memory", "optimizer_bytes"), "optimiser state [MB]", 1, MB),
+    "activations_mb": CostFigure(("memory", "activations_bytes"), "saved activations [MB]", 1, MB),
+    "training_gpu_mb": CostFigure(("memory", "peak_gpu_bytes"), "peak GPU memory of training [MB]", 0, MB),
+    "training_mb": CostFigure(("memory", "total_bytes"), "training step in all [MB]", 1, MB),
+}

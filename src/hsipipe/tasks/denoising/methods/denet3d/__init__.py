@@ -1,0 +1,1 @@
+"""DeNet3D: a plain stack of 3-D convolutions."""

@@ -1,0 +1,1 @@
+"""Masked autoencoder: the pretraining of the vision transformer that `vit` starts from."""

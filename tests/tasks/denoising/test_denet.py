@@ -1,0 +1,190 @@
+import inspect
+
+import pytest
+import torch
+
+from hsipipe.methods import find_method
+from hsipipe.settings import settings_from, split
+from hsipipe.tasks.denoising.methods.denet.model import build, window_bands
+from hsipipe.training.settings import TrainingSettings
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def test_parameter_count():
+    """The count that public implementations have with these widths: 2,743,488."""
+    assert sum(parameter.numel() for parameter in build().parameters()) == 2_743_488
+    # a band more: 9 weights more per channel of the first and of the last convolution
+    assert sum(parameter.numel() for parameter in build(window=11).parameters()) == 2_743_488 + 2 * 9 * 64
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 7, 5, 9), (1, 202, 4, 3)])
+def test_any_size_and_number_of_bands(shape):
+    network = build(channels=4).eval()
+    noisy = torch.rand(shape)
+    with torch.inference_mode():
+        denoised = network(noisy)
+    assert denoised.shape == noisy.shape
+    assert torch.isfinite(denoised).all()
+    assert not hasattr(network, "bands")
+
+
+def test_with_and_without_gradients_alike():
+    network = build(channels=4).eval()
+    noisy = torch.rand(2, 23, 6, 8)
+    before = noisy.clone()
+    with torch.no_grad():
+        quiet = network(noisy)
+    torch.testing.assert_close(quiet, network(noisy), rtol=1e-5, atol=1e-6)
+    assert torch.equal(noisy, before)
+
+
+def test_images_of_a_batch_do_not_mix():
+    network = build(channels=4).eval()
+    noisy = torch.rand(3, 12, 4, 8)
+    torch.testing.assert_close(
+        network(noisy), torch.cat([network(image[None]) for image in noisy]), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_same_seed_same_network():
+    outputs = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        network = build(channels=4)
+        outputs.append(network(torch.rand(1, 10, 6, 6)))
+    assert torch.equal(*outputs)
+
+
+def test_state_survives_a_round_trip():
+    network = build(channels=4)
+    network(torch.rand(2, 10, 6, 6))  # moves the running statistics
+    other = build(channels=4)
+    other.load_state_dict(network.state_dict())
+    noisy = torch.rand(1, 10, 6, 6)
+    assert torch.equal(network.eval()(noisy), other.eval()(noisy))
+
+
+def test_checkpointing_changes_nothing_but_memory():
+    plain, frugal = build(channels=4), build(channels=4, checkpointing=True)
+    frugal.load_state_dict(plain.state_dict())
+    noisy = torch.rand(2, 10, 8, 8)
+    stored = []
+    for network in (plain, frugal):
+        total = 0
+
+        def count(tensor):
+            nonlocal total
+            total += tensor.numel()
+            return tensor
+
+        torch.manual_seed(1)
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            loss = (network(noisy) ** 2).mean()
+        loss.backward()
+        stored.append(total)
+    assert stored[1] < 0.8 * stored[0]
+    for mine, other in zip(plain.parameters(), frugal.parameters(), strict=True):
+        assert (mine.grad is None) == (other.grad is None)
+        if mine.grad is not None:
+            torch.testing.assert_close(mine.grad, other.grad)
+    for mine, other in zip(plain.buffers(), frugal.buffers(), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_learns_one_patch():
+    clean = torch.rand(2, 1, 1, 1) * torch.linspace(0.5, 1, 10).view(1, 10, 1, 1) * torch.ones(1, 1, 8, 8)
+    noisy = clean + 0.2 * torch.randn(clean.shape)
+    network = build(channels=4)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    losses = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss = torch.mean((network(noisy) - clean) ** 2)
+        loss.backward()
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        assert gradients
+        assert all(torch.isfinite(gradient).all() for gradient in gradients)
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_bfloat16_stays_close():
+    network = build(channels=4).eval()
+    noisy = torch.rand(1, 20, 8, 8)
+    with torch.inference_mode():
+        exact = network(noisy)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = network(noisy)
+    assert (rough - exact).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("wrong", [{"channels": 0}, {"bands": 0}, {"window": 0}, {"overlap": 10}, {"overlap": -1}])
+def test_sizes_are_checked(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        build(**wrong)
+
+
+def test_method_file_fits_the_code():
+    method = find_method("denoising", "denet")
+    assert (method.kind, method.random, method.backend) == ("trained", True, "torch")
+    training, rest = split(TrainingSettings, method.complete({}))
+    made = settings_from(TrainingSettings, training)
+    assert (made.epochs, made.steps_per_epoch, made.batch_size, rest["patch"]) == (50, 250, 16, 64)
+    rates = [made.learning_rate_at(250 * epoch) for epoch in (0, 40, 45)]
+    assert rates == pytest.approx([1e-3, 1e-4, 1e-5])
+    parameters = inspect.signature(build).parameters
+    assert {*rest, "bands"} == {*parameters, "patch", "bands_per_patch"}
+    assert all(parameters[name].default == value for name, value in rest.items() if name in parameters)
+
+
+def test_windows_by_hand():
+    assert window_bands(10, 4, 2).tolist() == [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 7], [6, 7, 8, 9]]
+    assert window_bands(11, 4, 0).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [7, 8, 9, 10]]
+    assert window_bands(4, 4, 2).tolist() == [[0, 1, 2, 3]]
+    assert window_bands(3, 7, 2).tolist() == [[0, 1, 2, 1, 0, 1, 2]]
+    assert window_bands(1, 3, 2).tolist() == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize(("bands", "window", "overlap"), [(202, 10, 2), (11, 10, 2), (31, 7, 6), (50, 8, 0)])
+def test_windows_cover_all_and_overlap_enough(bands, window, overlap):
+    index = window_bands(bands, window, overlap)
+    assert sorted(set(index.flatten().tolist())) == list(range(bands))
+    assert (index.diff(dim=1) == 1).all()
+    assert index[:, 0].diff().max() <= window - overlap
+
+
+@pytest.mark.parametrize("chunk", [1, 10**6])
+def test_overlapping_windows_are_averaged(chunk, monkeypatch):
+    """Windows of 3 over 5 bands start at 0, 1 and 2: band 2 is predicted thrice, bands 1 and 3 twice."""
+    monkeypatch.setattr("hsipipe.tasks.denoising.methods.denet.model.CHUNK_PIXELS", chunk)
+    network = build(window=3, channels=2, overlap=2).eval()
+    noisy = torch.rand(2, 5, 4, 6)
+    one, two, three = (network._predict(noisy[:, start : start + 3]) for start in range(3))
+    expected = torch.stack(
+        [
+            one[:, 0],
+            (one[:, 1] + two[:, 0]) / 2,
+            (one[:, 2] + two[:, 1] + three[:, 0]) / 3,
+            (two[:, 2] + three[:, 1]) / 2,
+            three[:, 2],
+        ],
+        dim=1,
+    )
+    torch.testing.assert_close(network(noisy), expected)
+
+
+def test_few_bands_are_reflected():
+    network = build(window=4, channels=2).eval()
+    noisy = torch.rand(1, 3, 4, 4)
+    torch.testing.assert_close(network(noisy), network(noisy[:, [0, 1, 2, 1]])[:, :3])
+
+
+def test_predicts_the_image_not_the_noise():
+    network = build(channels=1).eval()
+    torch.nn.init.zeros_(network.last.weight)
+    assert not network(torch.rand(1, 12, 4, 4)).any()

@@ -1,0 +1,221 @@
+import inspect
+
+import pytest
+import torch
+from torch.nn import functional
+
+from hsipipe.methods import find_method
+from hsipipe.settings import settings_from, split
+from hsipipe.tasks.denoising.methods.hsdt.model import (
+    GuidedAttention,
+    ModulatedFeedForward,
+    SeparableConv,
+    build,
+    spectral_attention,
+)
+from hsipipe.training.settings import TrainingSettings
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def test_parameter_count():
+    """The paper's table: 0.13 million (S), 0.52 (M) and 2.09 (L)."""
+    counts = [sum(parameter.numel() for parameter in build(channels=width).parameters()) for width in (8, 16, 32)]
+    assert [round(count / 1e6, 2) for count in counts[:2]] == [0.13, 0.52]
+    assert counts[2] / 1e6 == pytest.approx(2.09, rel=0.02)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 7, 5, 9), (1, 202, 4, 3)])
+def test_any_size_and_number_of_bands(shape):
+    network = build(channels=2, guide_bands=10).eval()
+    noisy = torch.rand(shape)
+    with torch.inference_mode():
+        denoised = network(noisy)
+    assert denoised.shape == noisy.shape
+    assert torch.isfinite(denoised).all()
+    assert not hasattr(network, "bands")
+
+
+def test_with_and_without_gradients_alike():
+    network = build(channels=2, guide_bands=10).eval()
+    noisy = torch.rand(2, 23, 6, 8)
+    before = noisy.clone()
+    with torch.no_grad():
+        quiet = network(noisy)
+    torch.testing.assert_close(quiet, network(noisy), rtol=1e-5, atol=1e-6)
+    assert torch.equal(noisy, before)
+
+
+def test_images_of_a_batch_do_not_mix():
+    network = build(channels=2, guide_bands=10).eval()
+    noisy = torch.rand(3, 12, 4, 8)
+    torch.testing.assert_close(
+        network(noisy), torch.cat([network(image[None]) for image in noisy]), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_same_seed_same_network():
+    outputs = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        network = build(channels=2, guide_bands=10)
+        outputs.append(network(torch.rand(1, 10, 6, 6)))
+    assert torch.equal(*outputs)
+
+
+def test_state_survives_a_round_trip():
+    network = build(channels=2, guide_bands=10)
+    network(torch.rand(2, 10, 6, 6))  # moves the running statistics
+    other = build(channels=2, guide_bands=10)
+    other.load_state_dict(network.state_dict())
+    noisy = torch.rand(1, 10, 6, 6)
+    assert torch.equal(network.eval()(noisy), other.eval()(noisy))
+
+
+def test_checkpointing_changes_nothing_but_memory():
+    plain, frugal = build(channels=2, guide_bands=10), build(channels=2, guide_bands=10, checkpointing=True)
+    frugal.load_state_dict(plain.state_dict())
+    noisy = torch.rand(2, 10, 8, 8)
+    stored = []
+    for network in (plain, frugal):
+        total = 0
+
+        def count(tensor):
+            nonlocal total
+            total += tensor.numel()
+            return tensor
+
+        torch.manual_seed(1)
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            loss = (network(noisy) ** 2).mean()
+        loss.backward()
+        stored.append(total)
+    assert stored[1] < 0.7 * stored[0]
+    for mine, other in zip(plain.parameters(), frugal.parameters(), strict=True):
+        assert (mine.grad is None) == (other.grad is None)
+        if mine.grad is not None:
+            torch.testing.assert_close(mine.grad, other.grad)
+    for mine, other in zip(plain.buffers(), frugal.buffers(), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_learns_one_patch():
+    clean = torch.rand(2, 1, 1, 1) * torch.linspace(0.5, 1, 10).view(1, 10, 1, 1) * torch.ones(1, 1, 8, 8)
+    noisy = clean + 0.2 * torch.randn(clean.shape)
+    network = build(channels=2, guide_bands=10)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    losses = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss = torch.mean((network(noisy) - clean) ** 2)
+        loss.backward()
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        assert gradients
+        assert all(torch.isfinite(gradient).all() for gradient in gradients)
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_bfloat16_stays_close():
+    network = build(channels=2, guide_bands=10).eval()
+    noisy = torch.rand(1, 20, 8, 8)
+    with torch.inference_mode():
+        exact = network(noisy)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = network(noisy)
+    assert (rough - exact).abs().max() < 0.05 * exact.abs().max()
+
+
+@pytest.mark.parametrize("wrong", [{"channels": 0}, {"bands": 0}, {"depth": 0}, {"guide_bands": 0}])
+def test_sizes_are_checked(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        build(**wrong)
+
+
+def test_method_file_fits_the_code():
+    method = find_method("denoising", "hsdt")
+    assert (method.kind, method.random, method.backend) == ("trained", True, "torch")
+    training, rest = split(TrainingSettings, method.complete({}))
+    made = settings_from(TrainingSettings, training)
+    assert (made.epochs, made.steps_per_epoch, made.batch_size, rest["patch"]) == (50, 250, 16, 64)
+    rates = [made.learning_rate_at(250 * epoch) for epoch in (0, 40, 45)]
+    assert rates == pytest.approx([1e-3, 1e-4, 1e-5])
+    parameters = inspect.signature(build).parameters
+    assert {*rest, "bands"} == {*parameters, "patch", "bands_per_patch"}
+    assert all(parameters[name].default == value for name, value in rest.items() if name in parameters)
+
+
+def test_attention_weights_by_hand():
+    means = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])
+    own = spectral_attention(means)
+    e, f = torch.tensor(1.0).exp(), torch.tensor(4.0).exp()
+    torch.testing.assert_close(own, torch.tensor([[[e / (e + 1), 1 / (e + 1)], [1 / (f + 1), f / (f + 1)]]]))
+    learned = spectral_attention(means, torch.tensor([[3.0, 0.0], [0.0, 0.0]]), torch.tensor([0.0, 1.0]))
+    scores = torch.tensor([[[3.0, 1.0], [0.0, 1.0]]])
+    torch.testing.assert_close(learned, scores.exp() / scores.exp().sum(-1, keepdim=True))
+
+
+@pytest.mark.parametrize("guided", [False, True])
+def test_attention_mixes_the_bands(guided):
+    """Value projection, mixing of bands and output projection one after the other, voxel by voxel."""
+    attention = GuidedAttention(3, 5)
+    features = torch.randn(2, 3, 5, 2, 4)
+    means = features.mean((-2, -1)).transpose(1, 2)
+    scores = attention.queries(means) if guided else means @ means.transpose(1, 2)
+    spectra = features.permute(0, 3, 4, 2, 1)  # (B, H, W, bands, channels)
+    mixed = attention.output(scores.softmax(-1)[:, None, None] @ attention.values(spectra))
+    torch.testing.assert_close(attention(features, guided), (mixed + spectra).permute(0, 4, 3, 1, 2))
+
+
+def test_feed_forward_is_modulated():
+    network = ModulatedFeedForward(2)
+    features = torch.randn(1, 2, 3, 2, 2)
+    signal, gate = network.modulate(features).chunk(2, dim=1)
+    expected = network.contract(functional.gelu(network.expand(features))) + signal * torch.sigmoid(gate)
+    torch.testing.assert_close(network(features), expected)
+
+
+def test_separable_convolution_sees_a_cross():
+    """Five rows and columns within the band, and the same pixel one band up and down: not its neighbours there."""
+    conv = SeparableConv(1, 1)
+    for parameter in conv.parameters():
+        torch.nn.init.ones_(parameter)
+    features = torch.zeros(1, 1, 5, 9, 9, requires_grad=True)
+    (gradient,) = torch.autograd.grad(conv(features + 1)[0, 0, 2, 4, 4], features)
+    seen = gradient[0, 0] != 0
+    assert seen[2].nonzero().tolist() == [[row, col] for row in range(2, 7) for col in range(2, 7)]
+    assert seen[1].nonzero().tolist() == seen[3].nonzero().tolist() == [[4, 4]]
+    assert not seen[[0, 4]].any()
+
+
+def test_queries_are_learned_where_they_fit():
+    network = build(channels=2, guide_bands=6)
+
+    def moved(bands):
+        network.zero_grad()
+        for _ in range(8):
+            network(torch.rand(1, bands, 8, 8)).sum().backward()
+        gradients = [layer.attention.queries.weight.grad for layer in (network.head, *network.encoder)]
+        return any(gradient is not None and gradient.any() for gradient in gradients)
+
+    assert not moved(7)
+    assert moved(6)
+
+
+def test_every_band_sees_every_other():
+    network = build(channels=4).eval()
+    noisy = torch.rand(1, 40, 4, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad(network(noisy)[0, 0].sum(), noisy)
+    assert (gradient.abs().amax((0, 2, 3)) > 0).all()
+
+
+def test_blank_network_returns_its_input():
+    network = build(channels=2).eval()
+    torch.nn.init.zeros_(network.tail.weight)
+    torch.nn.init.zeros_(network.tail.bias)
+    noisy = torch.rand(1, 5, 5, 7)
+    assert torch.equal(network(noisy), noisy)

@@ -1,0 +1,178 @@
+import inspect
+
+import pytest
+import torch
+
+from hsipipe.methods import find_method
+from hsipipe.settings import settings_from, split
+from hsipipe.tasks.denoising.methods.memnet3d.model import MemoryBlock, build
+from hsipipe.training.settings import TrainingSettings
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def test_parameter_count():
+    """The count that public implementations have with these widths: 231,106."""
+    assert sum(parameter.numel() for parameter in build().parameters()) == 231_106
+    # one channel, one block of one residual block: 5 convolutions of 27 or 2 weights, 5 normalisations of 2 or 4
+    small = build(channels=1, memory_blocks=1, residual_blocks=1)
+    assert sum(parameter.numel() for parameter in small.parameters()) == 4 * 27 + 2 + 4 * 2 + 4
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 7, 5, 9), (1, 202, 4, 3)])
+def test_any_size_and_number_of_bands(shape):
+    network = build(channels=4).eval()
+    noisy = torch.rand(shape)
+    with torch.inference_mode():
+        denoised = network(noisy)
+    assert denoised.shape == noisy.shape
+    assert torch.isfinite(denoised).all()
+    assert not hasattr(network, "bands")
+
+
+def test_with_and_without_gradients_alike():
+    network = build(channels=4).eval()
+    noisy = torch.rand(2, 23, 6, 8)
+    before = noisy.clone()
+    with torch.no_grad():
+        quiet = network(noisy)
+    torch.testing.assert_close(quiet, network(noisy), rtol=1e-5, atol=1e-6)
+    assert torch.equal(noisy, before)
+
+
+def test_images_of_a_batch_do_not_mix():
+    network = build(channels=4).eval()
+    noisy = torch.rand(3, 12, 4, 8)
+    torch.testing.assert_close(
+        network(noisy), torch.cat([network(image[None]) for image in noisy]), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_same_seed_same_network():
+    outputs = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        network = build(channels=4)
+        outputs.append(network(torch.rand(1, 10, 6, 6)))
+    assert torch.equal(*outputs)
+
+
+def test_state_survives_a_round_trip():
+    network = build(channels=4)
+    network(torch.rand(2, 10, 6, 6))  # moves the running statistics
+    other = build(channels=4)
+    other.load_state_dict(network.state_dict())
+    noisy = torch.rand(1, 10, 6, 6)
+    assert torch.equal(network.eval()(noisy), other.eval()(noisy))
+
+
+def test_checkpointing_changes_nothing_but_memory():
+    plain, frugal = build(channels=4), build(channels=4, checkpointing=True)
+    frugal.load_state_dict(plain.state_dict())
+    noisy = torch.rand(2, 10, 8, 8)
+    stored = []
+    for network in (plain, frugal):
+        total = 0
+
+        def count(tensor):
+            nonlocal total
+            total += tensor.numel()
+            return tensor
+
+        torch.manual_seed(1)
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            loss = (network(noisy) ** 2).mean()
+        loss.backward()
+        stored.append(total)
+    assert stored[1] < 0.8 * stored[0]
+    for mine, other in zip(plain.parameters(), frugal.parameters(), strict=True):
+        assert (mine.grad is None) == (other.grad is None)
+        if mine.grad is not None:
+            torch.testing.assert_close(mine.grad, other.grad)
+    for mine, other in zip(plain.buffers(), frugal.buffers(), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_learns_one_patch():
+    clean = torch.rand(2, 1, 1, 1) * torch.linspace(0.5, 1, 10).view(1, 10, 1, 1) * torch.ones(1, 1, 8, 8)
+    noisy = clean + 0.2 * torch.randn(clean.shape)
+    network = build(channels=4)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    losses = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss = torch.mean((network(noisy) - clean) ** 2)
+        loss.backward()
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        assert gradients
+        assert all(torch.isfinite(gradient).all() for gradient in gradients)
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_bfloat16_stays_close():
+    network = build(channels=4).eval()
+    noisy = torch.rand(1, 20, 8, 8)
+    with torch.inference_mode():
+        exact = network(noisy)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = network(noisy)
+    assert (rough - exact).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("wrong", [{"channels": 0}, {"bands": 0}, {"memory_blocks": 0}, {"residual_blocks": 0}])
+def test_sizes_are_checked(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        build(**wrong)
+
+
+def test_method_file_fits_the_code():
+    method = find_method("denoising", "memnet3d")
+    assert (method.kind, method.random, method.backend) == ("trained", True, "torch")
+    training, rest = split(TrainingSettings, method.complete({}))
+    made = settings_from(TrainingSettings, training)
+    assert (made.epochs, made.steps_per_epoch, made.batch_size, rest["patch"]) == (50, 250, 16, 64)
+    rates = [made.learning_rate_at(250 * epoch) for epoch in (0, 40, 45)]
+    assert rates == pytest.approx([1e-3, 1e-4, 1e-5])
+    parameters = inspect.signature(build).parameters
+    assert {*rest, "bands"} == {*parameters, "patch", "bands_per_patch"}
+    assert all(parameters[name].default == value for name, value in rest.items() if name in parameters)
+
+
+def test_gate_weighs_short_and_long_memories():
+    """Section 3.2: B_m = gate of [H_1 ... H_R, B_0 ... B_(m-1)], with H_r = F(H_(r-1)) + H_(r-1) and H_0 = B_(m-1)."""
+    block = MemoryBlock(2, 3, 2).eval()
+    long = [torch.randn(1, 2, 9, 4, 4) for _ in range(2)]
+    short, features = [], long[-1]
+    for pair in block.recursive:
+        inner = features
+        for layer in pair:
+            inner = layer.conv(layer.norm(inner).relu())
+        features = inner + features
+        short.append(features)
+    expected = block.gate.conv(block.gate.norm(torch.cat([*short, *long], dim=1)).relu())
+    torch.testing.assert_close(block(long), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(block(long), expected)
+
+
+def test_reach_along_the_bands():
+    """Ten convolutions of length 3 one after the other: a band sees ten to either side, and not one more."""
+    network = build(channels=2).eval()
+    for parameter in network.parameters():
+        parameter.data.abs_()
+    noisy = torch.rand(1, 31, 3, 3, requires_grad=True)
+    (gradient,) = torch.autograd.grad(network(noisy)[0, 15].sum(), noisy)
+    assert gradient.abs().amax((0, 2, 3)).nonzero().flatten().tolist() == list(range(5, 26))
+    assert network.halo == 10
+
+
+def test_blank_network_returns_its_input():
+    network = build(channels=2).eval()
+    torch.nn.init.zeros_(network.reconstructor.conv.weight)
+    noisy = torch.rand(1, 5, 4, 4)
+    assert torch.equal(network(noisy), noisy)
