@@ -188,11 +188,35 @@ def test_reading_a_config_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_claim_may_await_a_variant():
-    awaiting = changed(("claims.0.better", "not-there-yet"), ("claims.0.awaits", True))
-    assert load_paper(awaiting).claims[0].awaits
-    with pytest.raises(UserError, match="unknown case"):
-        load_paper(changed(("claims.0.better", "not-there-yet"), ("claims.0.awaits", True), ("claims.0.case", "x")))
+def test_an_encoder_is_trained_where_it_is_needed_and_never_run():
+    study = changed(
+        ("denoising.variants.pretrained", {"method": "mae", "preset": "tiny"}),
+        ("denoising.variants.net", {"method": "vit", "preset": "tiny", "encoder": "pretrained"}),
+        ("denoising.variants.bare", {"method": "vit", "preset": "tiny", "encoder": "none"}),
+    )
+    paper = load_paper(study)
+    assert "pretrained" not in {run.variant for run in paper.runs()}
+    assert [(run.variant, run.seed) for run in paper.encoder_runs()] == [("pretrained", seed) for seed in paper.seeds]
+    run = paper.encoder_runs()[0]
+    start = paper.start_of("denoising", run.case, paper.variant("denoising", "net"), run.seed)
+    assert start == f"results/denoising/{run.case}/pretrained/seed{run.seed}/model.pt"
+    assert paper.start_of("denoising", run.case, paper.variant("denoising", "bare"), run.seed) is None
+
+
+def test_an_encoder_must_exist_and_fit():
+    net = ("denoising.variants.net", {"method": "vit", "preset": "tiny", "encoder": "absent"})
+    with pytest.raises(UserError, match="names no variant of method 'mae'.*found absent"):
+        load_paper(changed(net))
+    mae = ("denoising.variants.absent", {"method": "mae", "preset": "small"})
+    with pytest.raises(UserError, match="differs from its encoder 'absent' in preset"):
+        load_paper(changed(net, mae))
+    with pytest.raises(UserError, match="is an encoder"):
+        load_paper(
+            changed(
+                ("denoising.variants.mae", {"method": "mae"}),
+                ("claims.0.better", "mae"),
+            )
+        )
 
 
 def test_a_claim_needs_a_size_that_exists():

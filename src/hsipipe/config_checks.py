@@ -35,7 +35,7 @@ def check_paper(paper: Paper, where: str, *, sizes: Collection[str] = ()) -> Non
     for index, claim in enumerate(paper.claims):
         here = f"{where}: claims[{index}]"
         compared = [name for name in (claim.better, *claim.than) if name is not None]
-        _check_shown(paper, claim.task, [claim.case], [] if claim.awaits else compared, here)
+        _check_shown(paper, claim.task, [claim.case], compared, here)
         if claim.needs is not None and sizes:
             _find("size", claim.needs, sizes, f"{here}.needs")
 

@@ -92,7 +92,9 @@ class FigureSettings:
     """A figure of a task."""
 
     task: str = field(metadata={"meaning": "the task that draws it"})
-    kind: str = field(metadata={"meaning": "which of the task's figures (denoising: bars, visual, spectra, time)"})
+    kind: str = field(
+        metadata={"meaning": "which of the task's figures (denoising: bars, visual, spectra, time, band, parameters)"}
+    )
     case: str = field(metadata={"meaning": "the case it shows"})
     title: str = field(default="", metadata={"meaning": "heading"})
     variants: list[str] | None = field(
@@ -110,6 +112,13 @@ class ClaimSettings:
     task: str = field(metadata={"meaning": "task"})
     case: str = field(metadata={"meaning": "case whose scores decide"})
     metric: str = field(default="mpsnr", metadata={"meaning": "metric compared", "choices": tuple(METRICS)})
+    cost: str | None = field(
+        default=None,
+        metadata={"meaning": "cost compared instead of a metric; the lower is the better", "choices": tuple(COSTS)},
+    )
+    factor: float = field(
+        default=1.0, metadata={"meaning": "for a cost: the others need more than so many times as much", "above": 0}
+    )
     better: str | None = field(
         default=None, metadata={"meaning": "the variant said to be better; absent: a claim that no run here decides"}
     )
@@ -119,9 +128,6 @@ class ClaimSettings:
     margin: float = field(default=0.0, metadata={"meaning": "by more than this; negative: worse by less than that"})
     needs: str | None = field(
         default=None, metadata={"meaning": "size of study that the claim needs; another size: not tested"}
-    )
-    awaits: bool = field(
-        default=False, metadata={"meaning": "names variants that do not exist yet; not tested until they do"}
     )
 
     def __post_init__(self) -> None:

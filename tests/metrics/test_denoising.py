@@ -6,7 +6,7 @@ import pytest
 
 from hsipipe.degrade.normalise import band_minmax, normalise
 from hsipipe.metrics import spatial, spectral, structure
-from hsipipe.metrics.denoising import DENOISING_METRICS, score_cube
+from hsipipe.metrics.denoising import BAND_METRICS, DENOISING_METRICS, score_band, score_cube
 from hsipipe.metrics.registry import METRICS
 
 
@@ -64,3 +64,35 @@ def test_an_image_without_valid_pixels_has_no_scores(cubes):
 def test_scoring_needs_no_torch_and_no_skimage():
     code = "import sys, hsipipe.metrics.denoising; print({'torch', 'skimage'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_one_band_is_scored_by_itself():
+    truth = np.zeros((4, 5), np.float32)
+    prediction = np.full((4, 5), 0.1, np.float32)
+    prediction[0, 0] = 9
+    valid = np.ones((4, 5), bool)
+    valid[0, 0] = False
+    rows = score_band(truth, prediction, valid=valid)
+    # An error of 0.1 everywhere: MSE 0.01, PSNR 10 log10(1 / 0.01).
+    assert [(name, unit) for name, _, unit in rows] == [("band_psnr", "dB"), ("band_mse", "")]
+    assert [value for _, value, _ in rows] == pytest.approx([20, 0.01], rel=1e-6)
+    assert [METRICS[name].higher_is_better for name in BAND_METRICS] == [True, False]
+    assert all(type(value) is float for _, value, _ in rows)
+
+
+def test_the_bands_scores_are_parts_of_the_cubes(cubes):
+    _, truth, prediction, _, _ = cubes
+    bands = [dict(row[:2] for row in score_band(*pair)) for pair in zip(truth, prediction, strict=True)]
+    whole = {name: value for name, value, _ in score_cube(truth, prediction)}
+    assert np.mean([band["band_psnr"] for band in bands]) == pytest.approx(whole["mpsnr"])
+    assert np.mean([band["band_mse"] for band in bands]) == pytest.approx(whole["mse"])
+
+
+def test_a_band_without_valid_pixels_has_no_scores(cubes):
+    rows = score_band(cubes[1][0], cubes[2][0], valid=np.zeros(cubes[1].shape[1:], bool))
+    assert all(np.isnan(value) for _, value, _ in rows)
+
+
+def test_a_band_and_a_cube_do_not_fit(cubes):
+    with pytest.raises(ValueError, match="one shape"):
+        score_band(cubes[1][0], cubes[2][0, :-1])

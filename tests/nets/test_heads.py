@@ -21,6 +21,54 @@ def test_published_parameter_counts(name, count):
     assert sum(parameter.numel() for parameter in head.parameters()) == count
 
 
+def parameters(name, channels, bands=202, patch=4, width=384):
+    with torch.device("meta"):
+        head = build_head(name, bands=bands, patch=patch, width=width, channels=channels)
+    return sum(parameter.numel() for parameter in head.parameters())
+
+
+@pytest.mark.parametrize(("name", "count"), [("conv", 2_701_002), ("unet", 12_101_578)])
+def test_256_channels_are_the_papers(name, count):
+    assert parameters(name, 256) == parameters(name, None) == count
+
+
+def test_narrow_heads_by_hand():
+    """Weights and biases of 3 x 3 convolutions, and of 2 x 2 transposed ones, layer by layer."""
+
+    def conv(inputs, outputs):
+        return 9 * inputs * outputs + outputs
+
+    def up(channels):
+        return 4 * channels**2 + channels
+
+    encoder = conv(384, 32) + conv(32, 32) + conv(32, 64) + 2 * conv(64, 64)
+    decoder = up(64) + conv(96, 32) + up(32) + conv(64, 32) + conv(32, 202)
+    assert parameters("unet", 32) == encoder + decoder
+    assert parameters("conv", 32) == conv(384, 64) + conv(64, 202)
+    tokens = 384 * 8 * 16 + 8 * 16
+    assert parameters("skip", 8) == tokens + 202 * 8 + 8 + conv(16, 8) + 4 * conv(8, 8) + conv(8, 202) + 202
+
+
+@pytest.mark.parametrize("name", ["conv", "unet", "skip"])
+def test_narrow_heads_draw_images(name):
+    head = build_head(name, bands=7, patch=4, width=12, channels=1)
+    noisy = torch.rand(2, 7, 8, 12)
+    assert head(torch.randn(2, 12, 2, 3), noisy).shape == noisy.shape
+
+
+@pytest.mark.parametrize("name", ["fc", "residual"])
+def test_heads_without_a_width_to_choose(name):
+    message = rf"head_channels: head `{name}` has no width .*found 32.*conv, unet, skip"
+    with pytest.raises(UserError, match=message):
+        build_head(name, bands=7, patch=4, width=12, channels=32)
+
+
+@pytest.mark.parametrize("channels", [0, -1])
+def test_channels_below_1(channels):
+    with pytest.raises(UserError, match=rf"head_channels: must be at least 1 \(found {channels}\)"):
+        build_head("unet", bands=7, patch=4, width=12, channels=channels)
+
+
 def test_skip_is_much_smaller_than_unet():
     with torch.device("meta"):
         head = build_head("skip", bands=202, patch=4, width=384)
@@ -34,7 +82,7 @@ def test_shape_and_gradients(name, patch, grid):
     features = torch.randn(2, 12, *grid, requires_grad=True)
     noisy = torch.rand(2, 7, grid[0] * patch, grid[1] * patch)
     for parameter in head.parameters():
-        # `skip` starts with zeros, through which nothing flows back
+        # the gain of `skip` starts at zero
         parameter.data.add_(0.01 * torch.randn_like(parameter))
     image = head(features, noisy)
     assert image.shape == noisy.shape
@@ -86,19 +134,30 @@ def test_residual_starts_as_its_first_convolution_when_its_blocks_are_zero():
     torch.testing.assert_close(head(features, torch.rand(1, 4, 6, 6)), head.first(enlarged))
 
 
-def test_skip_starts_from_the_identity_and_leaves_it():
+def test_skip_adds_the_noisy_image_with_a_gain_per_band():
     head = build_head("skip", bands=6, patch=4, width=12)
     features, noisy = torch.randn(2, 12, 2, 2), torch.rand(2, 6, 8, 8)
-    assert torch.equal(head(features, noisy), noisy)
+    plain = head(features, noisy)
+    gain = torch.arange(6.0)
+    with torch.no_grad():
+        head.gain.copy_(gain)
+    torch.testing.assert_close(head(features, noisy), plain + gain[:, None, None] * noisy)
+
+
+def test_skip_can_remove_noise_of_more_bands_than_it_has_channels():
+    """Adding the noisy image with a fixed gain of 1 could not: the correction lies in `channels` directions only."""
+    torch.manual_seed(0)
+    head = build_head("skip", bands=40, patch=4, width=12, channels=4)
+    features = torch.randn(2, 12, 2, 2)
+    clean = torch.rand(2, 1, 8, 8).expand(2, 40, 8, 8)
+    noisy = clean + 0.3 * torch.randn(2, 40, 8, 8)
     optimizer = torch.optim.Adam(head.parameters(), 1e-2)
-    target = noisy.mean(dim=(2, 3), keepdim=True).expand_as(noisy)
-    before = nn.functional.mse_loss(noisy, target)
-    for _ in range(30):
+    for _ in range(150):
         optimizer.zero_grad()
-        loss = nn.functional.mse_loss(head(features, noisy), target)
+        loss = nn.functional.mse_loss(head(features, noisy), clean)
         loss.backward()
         optimizer.step()
-    assert loss < 0.5 * before
+    assert loss < 0.1 * nn.functional.mse_loss(noisy, clean)
 
 
 def test_unet_needs_multiples_of_four():

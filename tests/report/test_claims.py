@@ -16,7 +16,7 @@ def tidy(**means):
 
 def claim(**over):
     base = {"claim": "a beats b", "task": "denoising", "case": "c", "metric": "mpsnr", "better": "a", "than": ["b"]}
-    return {**base, "margin": 0.0, "needs": None, **over}
+    return {**base, "margin": 0.0, "cost": None, "factor": 1.0, "needs": None, **over}
 
 
 @pytest.mark.parametrize(
@@ -33,16 +33,16 @@ def claim(**over):
     ],
 )
 def test_verdicts(over, verdict):
-    assert judge(claim(**over), mean_scores(tidy(a=30.0, b=28.0)), size="demo")[0] == verdict
+    assert judge(claim(**over), mean_scores(tidy(a=30.0, b=28.0)), {}, size="demo")[0] == verdict
 
 
 def test_lower_is_better_for_angles():
     frame = tidy(a=3.0, b=9.0).assign(metric="sam")
-    assert judge(claim(metric="sam"), mean_scores(frame), size="demo")[0] == "reproduced"
+    assert judge(claim(metric="sam"), mean_scores(frame), {}, size="demo")[0] == "reproduced"
 
 
 def test_evidence_tells_the_numbers():
-    evidence = judge(claim(), mean_scores(tidy(a=30.0, b=28.0)), size="demo")[1]
+    evidence = judge(claim(), mean_scores(tidy(a=30.0, b=28.0)), {}, size="demo")[1]
     assert "30.00" in evidence
     assert "28.00" in evidence
 
@@ -51,6 +51,7 @@ def test_files(tmp_path):
     tidy(a=30.0, b=28.0).to_csv(tmp_path / "scores.csv", index=False)
     check_claims(
         tmp_path / "scores.csv",
+        [],
         [claim()],
         paper="p",
         size="demo",
@@ -62,3 +63,19 @@ def test_files(tmp_path):
     assert list(frame.columns) == ["paper", "task", "claim", "verdict", "evidence"]
     assert frame.verdict[0] == "reproduced"
     assert 'class="reproduced"' in (tmp_path / "c.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("over", "verdict"),
+    [
+        ({}, "reproduced"),
+        ({"factor": 2.0}, "not reproduced"),
+        ({"better": "b", "than": ["a"]}, "not reproduced"),
+        ({"than": ["c"]}, "not tested"),
+    ],
+)
+def test_claims_over_costs(over, verdict):
+    costs = {("c", "a"): {"training_mb": 100.0}, ("c", "b"): {"training_mb": 150.0}, ("c", "c"): {"training_mb": None}}
+    judged = judge(claim(cost="training_mb", **over), mean_scores(tidy(a=1.0)), costs, size="demo")
+    assert judged[0] == verdict
+    assert "training step in all [MB]" in judged[1]

@@ -47,11 +47,16 @@ def get_case_settings(step):
     """A function that gives the settings of a case that a step reads, and no others."""
 
     def get(wildcards):
-        used = import_module(f"hsipipe.tasks.{wildcards.task}.settings").USED_BY[step]
-        settings = dataclasses.asdict(get_case(wildcards))
-        return {name: settings[name] for name in used}
+        return used_settings(wildcards.task, wildcards.case, step)
 
     return get
+
+
+def used_settings(task, case, step):
+    """The settings of a case that a step reads."""
+    used = import_module(f"hsipipe.tasks.{task}.settings").USED_BY[step]
+    settings = dataclasses.asdict(paper.case(task, case))
+    return {name: settings[name] for name in used}
 
 
 def get_case_scenes(wildcards):
@@ -212,6 +217,20 @@ def get_table_records(wildcards):
     return run_paths("run.json", get_table_runs(wildcards.table))
 
 
+def get_claim_records(wildcards):
+    """The records of the runs that claims over costs compare."""
+    compared = {
+        (claim.task, claim.case, name)
+        for claim in paper.claims
+        if claim.cost
+        for name in (claim.better, *claim.than)
+    }
+    runs = [
+        run for run in paper.runs() if (run.task, run.case, run.variant) in compared
+    ]
+    return run_paths("run.json", runs)
+
+
 def is_simulated(scene):
     """Whether a scene is no measurement: simulated by the config, or catalogued as such."""
     return scene in paper.simulated_scenes() or (
@@ -273,6 +292,12 @@ def get_figure(wildcards):
         **dataclasses.asdict(shown),
         "variants": [run.variant for run in get_figure_runs(wildcards.figure)],
     }
+
+
+def get_figure_case_settings(wildcards):
+    """The settings of a figure's case that drawing reads."""
+    shown = paper.figures[wildcards.figure]
+    return used_settings(shown.task, shown.case, "draw")
 
 
 def get_figure_key(wildcards):

@@ -60,6 +60,7 @@ rule draw_figure:
         runtime=20,
     params:
         figure=get_figure,
+        case_settings=get_figure_case_settings,
         key=get_figure_key,
     message:
         "Draw figure {wildcards.figure}"
@@ -70,6 +71,7 @@ rule draw_figure:
 rule check_claims:
     input:
         scores=f"results/papers/{paper.name}/scores.csv",
+        records=get_claim_records,
     output:
         csv=f"results/papers/{paper.name}/claims.csv",
         markdown=f"results/papers/{paper.name}/claims.md",

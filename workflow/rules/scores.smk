@@ -15,6 +15,7 @@ rule score_run:
         mem_mb=2000,
         runtime=120,
     params:
+        case_settings=get_case_settings("score"),
         key=get_step_key("score"),
     message:
         "Score {wildcards.variant} on {wildcards.case}, seed {wildcards.seed}"

@@ -7,6 +7,7 @@ with job_log(snakemake.log[0]):
 
     check_claims(
         snakemake.input.scores,
+        snakemake.input.records,
         snakemake.params.claims,
         paper=snakemake.params.paper,
         size=snakemake.params.size,

@@ -11,6 +11,7 @@ with job_log(snakemake.log[0]):
         figure,
         case=snakemake.input.case,
         scenes=snakemake.input.scenes,
+        case_settings=snakemake.params.case_settings,
         scores=snakemake.input.scores,
         kept=dict(zip(variants, snakemake.input.kept, strict=True)),
         records=dict(zip(variants, snakemake.input.records, strict=True)),

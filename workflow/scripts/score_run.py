@@ -8,7 +8,10 @@ with job_log(snakemake.log[0]):
 
     wildcards = snakemake.wildcards
     scores = load_task(wildcards.task, "score")(
-        snakemake.input.case, snakemake.input.scenes, snakemake.input.prediction
+        snakemake.input.case,
+        snakemake.input.scenes,
+        snakemake.input.prediction,
+        case_settings=snakemake.params.case_settings,
     )
     write_scores(
         snakemake.output.scores,

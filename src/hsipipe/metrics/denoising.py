@@ -1,4 +1,4 @@
-"""The scores of one denoised cube, as rows for the tidy table."""
+"""The scores of one denoised cube, or of one band of it, as rows for the tidy table."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hsipipe.metrics.spectral import sam_degrees
 from hsipipe.metrics.structure import ssim
 
 DENOISING_METRICS = ("mpsnr", "psnr", "ssim", "sam", "sam_original", "mse", "rmse", "ergas")
+BAND_METRICS = ("band_psnr", "band_mse")
 
 
 def score_cube(
@@ -47,3 +48,20 @@ def score_cube(
         span = np.where(high > low, np.subtract(high, low, dtype=np.float64), 1.0)
         scores["sam_original"] = sam_degrees(truth, prediction, mask, low=low, span=span)
     return [(name, scores[name], METRICS[name].unit) for name in DENOISING_METRICS if name in scores]
+
+
+def score_band(
+    truth: np.ndarray, prediction: np.ndarray, *, valid: np.ndarray | None = None
+) -> list[tuple[str, float, str]]:
+    """PSNR and MSE of one band, as papers print them beside a picture of it.
+
+    Args:
+        truth, prediction: (H, W), scaled so that the data range is 1.
+        valid: (H, W) bool or None: pixels that count.
+
+    Returns:
+        (metric, value, unit) in the order of `BAND_METRICS`; NaN if no pixel is valid.
+    """
+    error = float(band_mse(truth[None], prediction[None], valid)[0])
+    scores = {"band_psnr": float(decibel(error)), "band_mse": error}
+    return [(name, scores[name], METRICS[name].unit) for name in BAND_METRICS]

@@ -31,4 +31,6 @@ METRICS = {
     "mse": Metric("MSE", "", False, 5),
     "rmse": Metric("RMSE", "", False, 4),
     "ergas": Metric("ERGAS", "", False, 2),
+    "band_psnr": Metric("PSNR of one band", "dB", True, 2),
+    "band_mse": Metric("MSE of one band", "", False, 5),
 }

@@ -1,15 +1,18 @@
 """Heads: from a transformer's features back to an image.
 
 A head is an nn.Module made by `Head(bands=..., patch=..., width=...)` and called with features (B, width, h, w) and
-the noisy image (B, bands, h * patch, w * patch); it returns a denoised image of the noisy one's shape. To add one,
-write such a class and enter it in HEADS; the method `vit` names its heads in the `choices` of its method.yaml.
+the noisy image (B, bands, h * patch, w * patch); it returns a denoised image of the noisy one's shape. One whose
+constructor takes `channels` (int or None: its own) can be made narrower or wider. To add a head, write such a class
+and enter it in HEADS; the method `vit` names its heads in the `choices` of its method.yaml.
 
 `fc`, `conv`, `residual` and `unet` are those that a study of low-rank adaptation for denoising EnMAP images compares;
 they do not look at the noisy image. All details finer than a patch then pass through `width` numbers per token.
-`skip` does look at it, and corrects it instead of drawing it anew.
+`skip` does look at it.
 """
 
 from __future__ import annotations
+
+import inspect
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +20,8 @@ from torch.nn import functional
 
 from hsipipe.errors import UserError, unknown
 from hsipipe.nets.vit import unpatchify
+
+PAPER_CHANNELS = 256  # features of the finer scales of the paper's U-Net; half of what its `conv` has inside
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:
@@ -43,12 +48,13 @@ class LinearHead(nn.Module):
 
 
 class ConvHead(nn.Module):
-    """`conv`: two 3 x 3 convolutions on the enlarged features."""
+    """`conv`: two 3 x 3 convolutions on the enlarged features, with 2 * `channels` (the paper: 512) between them."""
 
-    def __init__(self, *, bands: int, patch: int, width: int) -> None:
+    def __init__(self, *, bands: int, patch: int, width: int, channels: int | None = None) -> None:
         super().__init__()
         self.patch = patch
-        self.conv = nn.Sequential(_conv(width, 512), nn.ReLU(inplace=True), _conv(512, bands))
+        hidden = 2 * (PAPER_CHANNELS if channels is None else channels)
+        self.conv = nn.Sequential(_conv(width, hidden), nn.ReLU(inplace=True), _conv(hidden, bands))
 
     def forward(self, features: Tensor, noisy: Tensor) -> Tensor:  # noqa: ARG002
         """(B, D, h, w) to (B, C, h * patch, w * patch)."""
@@ -82,19 +88,26 @@ class ResidualHead(nn.Module):
 
 
 class UNetHead(nn.Module):
-    """`unet`: a U-Net of three scales (256, 256 and 512 channels) on the enlarged features."""
+    """`unet`: a U-Net of three scales on the enlarged features.
 
-    def __init__(self, *, bands: int, patch: int, width: int) -> None:
+    Args:
+        bands, patch, width: as for all heads.
+        channels: features of the two finer scales, half of those of the coarsest; None takes the paper's 256.
+    """
+
+    def __init__(self, *, bands: int, patch: int, width: int, channels: int | None = None) -> None:
         super().__init__()
         self.patch = patch
-        self.first = self._layer(width, 256)
-        self.down1, self.down2 = self._layer(256, 256), self._layer(256, 512)
-        self.bottom = nn.Sequential(self._layer(512, 512), self._layer(512, 512))
-        self.up2 = nn.ConvTranspose2d(512, 512, 2, stride=2)
-        self.merge2 = self._layer(512 + 256, 256)
-        self.up1 = nn.ConvTranspose2d(256, 256, 2, stride=2)
-        self.merge1 = self._layer(256 + 256, 256)
-        self.last = _conv(256, bands)
+        fine = PAPER_CHANNELS if channels is None else channels
+        coarse = 2 * fine
+        self.first = self._layer(width, fine)
+        self.down1, self.down2 = self._layer(fine, fine), self._layer(fine, coarse)
+        self.bottom = nn.Sequential(self._layer(coarse, coarse), self._layer(coarse, coarse))
+        self.up2 = nn.ConvTranspose2d(coarse, coarse, 2, stride=2)
+        self.merge2 = self._layer(coarse + fine, fine)
+        self.up1 = nn.ConvTranspose2d(fine, fine, 2, stride=2)
+        self.merge1 = self._layer(fine + fine, fine)
+        self.last = _conv(fine, bands)
 
     @staticmethod
     def _layer(inputs: int, outputs: int) -> nn.Sequential:
@@ -122,11 +135,13 @@ class UNetHead(nn.Module):
 
 
 class SkipHead(nn.Module):
-    """`skip`: the noisy image plus a correction, drawn from the features and the noisy image together.
+    """`skip`: drawn from the features and the noisy image together.
 
-    A linear map gives each token `channels` values per pixel of its patch, a 1 x 1 convolution gives as many of the
-    noisy image; a 3 x 3 convolution joins them, two residual blocks follow, and a last convolution, zero at first,
-    gives the correction of all bands, so that training starts from the identity.
+    A linear map gives each token `channels` values per pixel of its patch; a 1 x 1 convolution projects the spectra of
+    the noisy image onto as many directions, which averages their noise. A 3 x 3 convolution joins the two, two residual
+    blocks follow, and a last convolution gives all bands. The noisy image itself is added with a gain per band, zero at
+    first: under weak noise it is nearly the answer; under strong noise a sum of few directions could not cancel its
+    noise, which lies in as many as there are bands.
 
     Args:
         bands, patch, width: as for all heads.
@@ -142,15 +157,14 @@ class SkipHead(nn.Module):
         self.join = nn.Sequential(_conv(2 * channels, channels), nn.ReLU(inplace=True))
         self.blocks = nn.Sequential(ResidualBlock(channels), ResidualBlock(channels))
         self.last = _conv(channels, bands)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        self.gain = nn.Parameter(torch.zeros(bands))
 
     def forward(self, features: Tensor, noisy: Tensor) -> Tensor:
         """(B, D, h, w) and (B, C, h * patch, w * patch) to the latter's shape."""
         grid = (features.shape[-2], features.shape[-1])
         drawn = unpatchify(self.tokens(features.flatten(2).transpose(1, 2)), self.patch, grid)
         joined = self.join(torch.cat([drawn, self.pixels(noisy)], dim=1))
-        return noisy + self.last(self.blocks(joined))
+        return torch.addcmul(self.last(self.blocks(joined)), self.gain[:, None, None], noisy)
 
 
 HEADS: dict[str, type[nn.Module]] = {
@@ -162,7 +176,7 @@ HEADS: dict[str, type[nn.Module]] = {
 }
 
 
-def build_head(name: str, *, bands: int, patch: int, width: int) -> nn.Module:
+def build_head(name: str, *, bands: int, patch: int, width: int, channels: int | None = None) -> nn.Module:
     """A head by name; call it with (features, noisy).
 
     Args:
@@ -170,10 +184,23 @@ def build_head(name: str, *, bands: int, patch: int, width: int) -> nn.Module:
         bands: bands of the image.
         patch: side of a token's patch, pixels.
         width: width of the tokens.
+        channels: features per pixel inside a head that leaves them open (`conv`, `unet`, `skip`); None: its own.
 
     Raises:
-        UserError: an unknown name.
+        UserError: an unknown name, `channels` for a head that has no such width, or below 1.
     """
     if name not in HEADS:
         raise unknown("head", name, HEADS)
-    return HEADS[name](bands=bands, patch=patch, width=width)
+    if channels is None:
+        return HEADS[name](bands=bands, patch=patch, width=width)
+    open_heads = [other for other, made in HEADS.items() if "channels" in inspect.signature(made).parameters]
+    if name not in open_heads:
+        raise UserError(
+            f"head `{name}` has no width of its own to choose",
+            key="head_channels",
+            found=channels,
+            remedy=f"leave it null, or take one of the heads {', '.join(open_heads)}",
+        )
+    if channels < 1:
+        raise UserError("must be at least 1", key="head_channels", found=channels)
+    return HEADS[name](bands=bands, patch=patch, width=width, channels=channels)

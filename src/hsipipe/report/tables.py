@@ -127,6 +127,7 @@ def _plain(row: pd.Series) -> dict[str, Any]:
 def table_notes(table: dict[str, Any], means: pd.DataFrame) -> list[str]:
     """What a reader must know to read the table."""
     units = means[(means.task == table["task"]) & means.case.isin(table["cases"]) & (means.metric != "peer_psnr")]
+    units = units[units.metric.isin(table["metrics"])]
     counts = ", ".join(f"{case}: {count}" for case, count in units.groupby("case", sort=False).units.max().items())
     notes = [f"Means over test units ({counts}); ± is the standard deviation over seeds of random methods."]
     notes.append("Bold: best of the column. An oracle is given part of the truth and does not compete.")
@@ -205,11 +206,11 @@ def _records(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
 def mean_costs(paths: Sequence[str | Path]) -> dict[tuple[str, str], dict[str, float | None]]:
     """(case, variant) to the mean over seeds of each cost; None where there is none."""
     frame = pd.DataFrame(_records(paths)).astype(dict.fromkeys(COSTS, float))
-    means = frame.groupby(["case", "variant"], sort=False)[list(COSTS)].mean()
-    return {
-        key: {name: None if pd.isna(value) else float(value) for name, value in row.items()}
-        for key, row in means.iterrows()
-    }
+    found: dict[tuple[str, str], dict[str, float | None]] = {}
+    for (case, variant), rows in frame.groupby(["case", "variant"], sort=False):
+        means = rows[list(COSTS)].mean()
+        found[str(case), str(variant)] = {name: None if pd.isna(means[name]) else float(means[name]) for name in COSTS}
+    return found
 
 
 def write_cost_table(records: Sequence[str | Path], output: str | Path) -> None:

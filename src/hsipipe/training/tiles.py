@@ -64,8 +64,11 @@ def apply_tiled(
 def apply_network(network: Callable[[Tensor], Tensor], cube: Tensor) -> Tensor:
     """Apply a network to images (B, C, H, W) of any size.
 
-    By overlapping tiles: of the side that the network names in `tile`, if it takes no other; else of at most 128 pixels.
+    A network that names a side in `tile` takes no other; one with `whole_image` gets the image itself; all others get
+    overlapping tiles of 128 pixels at most.
     """
+    if getattr(network, "whole_image", False):
+        return network(cube)
     side = getattr(network, "tile", None)
     if side is None:
         return apply_tiled(network, cube)

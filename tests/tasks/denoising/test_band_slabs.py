@@ -6,7 +6,7 @@ from hsipipe.tasks.denoising.shared.band_slabs import apply_in_slabs
 
 
 def stack(layers):
-    convs = nn.Sequential(*(nn.Conv3d(1, 1, 3, padding=1) for _ in range(layers))).double()
+    convs = nn.Sequential(*(nn.Conv3d(1, 1, 3, padding=1) for _ in range(layers))).double().requires_grad_(False)
     return lambda cube: convs(cube.unsqueeze(1)).squeeze(1)
 
 
@@ -40,3 +40,17 @@ def test_slabs_are_small():
     assert torch.equal(apply_in_slabs(network, cube, halo=4, slab_voxels=20 * 64), cube)
     assert len(sizes) == 10
     assert max(sizes) == 28
+
+
+def test_a_record_fits_other_sizes():
+    """Slabs of one size must not be frozen into an exported network."""
+    torch.manual_seed(0)
+    network = stack(2)
+
+    def in_slabs(cube):
+        return apply_in_slabs(network, cube, halo=2, slab_voxels=1)
+
+    with torch.no_grad():
+        recorded = torch.jit.trace(in_slabs, torch.rand(1, 40, 3, 3, dtype=torch.double), check_trace=False)
+        cube = torch.rand(2, 61, 4, 5, dtype=torch.double)
+        torch.testing.assert_close(recorded(cube), network(cube))

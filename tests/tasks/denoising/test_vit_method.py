@@ -88,6 +88,18 @@ def test_shape_and_determinism(adapt, head):
     assert torch.equal(denoised, model(noisy))
 
 
+def test_narrow_heads():
+    settings, _, _ = sort_settings(find_method("denoising", "vit").complete({"head_channels": 32}))
+    assert settings["head_channels"] == 32
+    sizes = {}
+    for channels in (None, 256, 32):
+        head = network(head="unet", head_channels=channels).head
+        sizes[channels] = sum(parameter.numel() for parameter in head.parameters())
+    assert sizes[None] == sizes[256] > 50 * sizes[32]
+    with pytest.raises(UserError, match="head_channels: must be at least 1"):
+        find_method("denoising", "vit").complete({"head_channels": 0})
+
+
 def test_what_learns_in_a_frozen_encoder():
     model = network(adapt="frozen").train()
     assert not model.encoder.training
@@ -198,6 +210,7 @@ def test_adapters_start_at_the_pretrained_network(adapt):
         ({"quantisation": "nf5", "adapt": "qlora"}, "did you mean 'nf4'"),
         ({"adapt": "loraa"}, "unknown adaptation 'loraa'; did you mean 'lora'"),
         ({"head": "skipp"}, "unknown head 'skipp'; did you mean 'skip'"),
+        ({"head": "fc", "head_channels": 8}, "head_channels: head `fc` has no width"),
         ({"image_size": 18}, "image_size: must be a multiple of the token's patch of 4 pixels"),
         ({"start": {"state": build_encoder(bands=5, image_size=8, preset="small").state_dict()}}, "width 384"),
     ],

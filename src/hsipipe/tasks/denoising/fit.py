@@ -107,7 +107,7 @@ def fit(
         torch.manual_seed(seed_for(opened.name, seed, method.base))
         network = build(module, opened.wavelength_nm, len(opened.band_index), network_settings, start=started)
 
-        def draw_batch(batch: int, on: torch.device, size: int = training.batch_size) -> dict[str, torch.Tensor]:
+        def draw_noisy_patches(batch: int, on: torch.device, size: int) -> dict[str, torch.Tensor]:
             epoch = batch // (training.steps_per_epoch * training.accumulate)
             return draw_patches(
                 pool.cubes(epoch, on),
@@ -118,12 +118,15 @@ def fit(
                 **patch_settings,
             )
 
+        draw = draw_noisy_patches
+        if hasattr(module, "prepare"):  # a training step of the method's own
+            draw = module.prepare(network, pool.cubes(0, torch.device("cpu")), noise=noise, seed=(opened.name, seed))
         judge = Judge(opened, module, seed=seed)
         loss = getattr(module, "loss", squared_error)
         memory = training_memory(
             deepcopy(network).to("meta"),
             loss,
-            shapes_of(draw_batch(0, torch.device("cpu"), size=1), training.batch_size),
+            shapes_of(draw(0, torch.device("cpu"), 1), training.batch_size),
             optimizer=training.optimizer,
         )
 
@@ -143,7 +146,7 @@ def fit(
         with held(Path(state) / "lock", wait=True, busy="another process does this training"), measure() as cost:
             result = run_training(
                 network,
-                draw_batch=draw_batch,
+                draw_batch=lambda batch, on: draw(batch, on, training.batch_size),
                 validate=judge.validate if judge.names else None,
                 loss=loss,
                 settings=training,

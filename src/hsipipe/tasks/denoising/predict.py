@@ -17,6 +17,7 @@ from hsipipe.methods import Method
 from hsipipe.progress import progress
 from hsipipe.tasks.denoising.apply import make_denoiser
 from hsipipe.tasks.denoising.case import PREDICTION_FORMAT, CaseFile
+from hsipipe.tasks.denoising.shown import shown_unit
 from hsipipe.training.accounting import environment, measure
 
 
@@ -41,7 +42,7 @@ def predict(
     with CaseFile(case, scenes) as opened, measure() as cost:
         names = opened.names("test")
         denoise = make_denoiser(method, settings, model=model, device=device, seed=seed)
-        shown = names[min(case_settings["figure_unit"], len(names) - 1)]
+        shown = shown_unit(names, case_settings["figure_unit"])
         seconds = []
         with atomic_path(output) as temporary, h5py.File(temporary, "w") as file, atomic_path(kept) as kept_temporary:
             stack = StackWriter(file, "prediction", np.float32)

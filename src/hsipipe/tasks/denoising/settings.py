@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 from hsipipe.bands.selection import STRATEGIES, check_band_settings
 from hsipipe.cases.split import SplitSettings
 from hsipipe.degrade.noise import parse_noise
+from hsipipe.errors import UserError
 from hsipipe.settings import convert
 
 BAND_LIMITS: dict[str, dict[str, float]] = {
@@ -18,7 +19,7 @@ BAND_LIMITS: dict[str, dict[str, float]] = {
     "tolerance_nm": {"minimum": 0},
     "regularisation": {"minimum": 0},
 }
-FIGURES = ("bars", "visual", "spectra", "time")  # the kinds of figure that `draw` knows
+FIGURES = ("bars", "visual", "spectra", "time", "band", "parameters")  # the kinds of figure that `draw` knows
 
 # Which settings of a case each step reads: a change of the others does not make it run again.
 USED_BY = {
@@ -27,6 +28,8 @@ USED_BY = {
     "prepare": ("noise", "seed"),
     "fit": ("noise",),
     "predict": ("figure_unit",),
+    "score": ("figure_unit", "figure_band"),
+    "draw": ("figure_band",),  # the unit is the one that `predict` kept
 }
 
 
@@ -63,10 +66,19 @@ class CaseSettings:
     figure_unit: int = field(
         default=0, metadata={"meaning": "which test unit (by its number) the pictures show", "minimum": 0}
     )
+    figure_band: int | None = field(
+        default=None,
+        metadata={
+            "meaning": "number among the case's bands of the one that is shown and scored by itself; if absent the "
+            "band nearest to 860 nm, or the middle one",
+            "minimum": 0,
+        },
+    )
 
     def __post_init__(self) -> None:
         check_band_settings(self.bands)
         _check_band_values(self.bands)
+        _check_figure_band(self.figure_band, self.bands)
         parse_noise(self.noise)
 
 
@@ -76,3 +88,12 @@ def _check_band_values(bands: dict[str, Any]) -> None:
     for name, value in bands.items():
         if name in hints:
             convert(value, hints[name], BAND_LIMITS.get(name, {}), None, f"bands.{name}")
+
+
+def _check_figure_band(band: int | None, bands: dict[str, Any]) -> None:
+    """Refuse a band beyond those of the case, where the config says how many these are."""
+    count = bands.get("count") or len(bands.get("bands", ())) or None
+    if band is not None and count is not None and band >= count:
+        raise UserError(
+            f"the case has {count} bands", key="figure_band", found=band, remedy=f"choose one from 0 to {count - 1}"
+        )

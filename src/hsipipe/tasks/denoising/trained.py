@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hsipipe.bands.resample import interpolation
 from hsipipe.errors import UserError
 from hsipipe.methods import Method, find_method
 
@@ -53,7 +54,10 @@ class TrainedDenoiser:
             )
         elif trained is not None and given is not None:
             self._compare(trained, given)
-        return apply_network(self.network, noisy)
+        network: Any = self.network
+        if hasattr(network, "for_wavelengths"):
+            network = network.for_wavelengths(trained, given)
+        return apply_network(network, noisy)
 
     def _resampled(self, noisy: torch.Tensor, trained: np.ndarray, given: np.ndarray) -> torch.Tensor:
         """Denoise a cube of other bands by way of the network's own."""
@@ -92,13 +96,6 @@ class TrainedDenoiser:
             )
         if len(trained) != len(given) or abs(first - low) > MARGIN_NM or abs(last - high) > MARGIN_NM:
             log.info("%s: trained on %.0f to %.0f nm, applied to %.0f to %.0f nm", self.path, first, last, low, high)
-
-
-def interpolation(source_nm: np.ndarray, target_nm: np.ndarray) -> np.ndarray:
-    """The matrix (targets, sources) of linear interpolation over wavelength; constant beyond the ends."""
-    order = np.argsort(source_nm, kind="stable")
-    unit = np.eye(len(source_nm))[:, order]
-    return np.stack([np.interp(target_nm, source_nm[order], row) for row in unit], axis=1)
 
 
 def read_method(path: str | Path) -> tuple[Method, dict[str, Any]]:

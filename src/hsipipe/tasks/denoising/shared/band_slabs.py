@@ -12,6 +12,11 @@ SLAB_VOXELS = 2**20  # values of one band axis, row axis and column axis: 4 MiB 
 LEAST_SLAB = 16  # bands; below, nearly all of the work would go into the halo
 
 
+def is_recorded() -> bool:
+    """Whether torch records the network, to export or to compile it: a record of slabs would fit one size only."""
+    return torch.jit.is_tracing() or torch.compiler.is_compiling()
+
+
 def apply_in_slabs(
     network: Callable[[Tensor], Tensor], cube: Tensor, *, halo: int, slab_voxels: int = SLAB_VOXELS
 ) -> Tensor:
@@ -31,6 +36,8 @@ def apply_in_slabs(
     Returns:
         (B, C, H, W).
     """
+    if is_recorded():
+        return network(cube)
     batch, bands, height, width = cube.shape
     slab = max(LEAST_SLAB, slab_voxels // (batch * height * width))
     if bands <= slab + 2 * halo:

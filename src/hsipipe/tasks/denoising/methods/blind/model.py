@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -51,6 +51,56 @@ EFFORTS = {
         passes_unclipped=2,
     ),
 }
+
+
+@dataclass(frozen=True)
+class Eigenimages:
+    """The eigenimages of one pass, before and after the spatial filter.
+
+    Attributes:
+        coefficients: (K, H, W) before it, in units of the noise.
+        deviation: (K, H, W) or (K,), standard deviation of their noise.
+        filtered: (K, H, W) after it.
+        striped: (W,) bool, columns that had stripes.
+        centre, level, axes: what turns spectra into coefficients, see `project`.
+    """
+
+    coefficients: Tensor
+    deviation: Tensor
+    filtered: Tensor
+    striped: Tensor
+    centre: Tensor
+    level: Tensor
+    axes: Tensor
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What training can add to the method.
+
+    Attributes:
+        basis: (C, d) directions in which clean spectra of this sensor lie, in the units of the data; axes of clipped
+            cubes are then sought in their span.
+        refine: makes better eigenimages (K, H, W) of those of a pass.
+    """
+
+    basis: Tensor | None = None
+    refine: Callable[[Eigenimages], Tensor] | None = None
+
+    def of_bands(self, chosen: Tensor) -> Learned:
+        """The same for some of the bands."""
+        return self if self.basis is None else replace(self, basis=self.basis[chosen])
+
+    def whitened(self, level: Tensor) -> Tensor | None:
+        """The basis (C, d) of spectra divided by the noise level (C,), orthonormal."""
+        return None if self.basis is None else torch.linalg.qr(self.basis.to(level) / level[:, None])[0]
+
+    def refined(self, found: Eigenimages) -> Tensor:
+        """The eigenimages after the filter, or what `refine` makes of them."""
+        return found.filtered if self.refine is None else self.refine(found)
+
+
+NOTHING_LEARNED = Learned()
 ALIKE = 0.1  # bands whose noise levels differ from the median by less share it
 
 
@@ -64,6 +114,7 @@ def denoise(
     stripes: str = "auto",
     rank: int | None = None,
     negligible: float = 0.012,
+    learned: Learned = NOTHING_LEARNED,
 ) -> Tensor:
     """Denoise cubes of which nothing need be known.
 
@@ -76,6 +127,7 @@ def denoise(
         stripes: "auto" or "none".
         rank: dimension of the signal subspace, if known.
         negligible: a cube whose noise level is below this fraction of the bands' range is returned as it is.
+        learned: what a training adds; nothing by itself.
 
     Returns:
         (B, C, H, W); within the bounds where the samples were clipped.
@@ -101,10 +153,10 @@ def denoise(
         "rank": rank,
         "negligible": negligible,
     }
-    return torch.stack([_denoise_finite(cube, **settings) for cube in noisy.float()])
+    return torch.stack([_denoise_finite(cube, learned, **settings) for cube in noisy.float()])
 
 
-def _denoise_finite(cube: Tensor, **settings: object) -> Tensor:
+def _denoise_finite(cube: Tensor, learned: Learned, **settings: object) -> Tensor:
     """One cube (C, H, W) that may hold NaN and constant bands: the rest of it is denoised."""
     finite = cube.isfinite()
     if not finite.all():
@@ -113,16 +165,17 @@ def _denoise_finite(cube: Tensor, **settings: object) -> Tensor:
         cube = torch.where(finite, cube, mean)
     varying = cube.amin((1, 2)) < cube.amax((1, 2))
     if varying.all():
-        return _denoise_cube(cube, **settings)  # type: ignore[arg-type]
+        return _denoise_cube(cube, learned, **settings)  # type: ignore[arg-type]
     if not varying.any():
         return cube.clone()
     result = cube.clone()
-    result[varying] = _denoise_cube(cube[varying], **settings)  # type: ignore[arg-type]
+    result[varying] = _denoise_cube(cube[varying], learned.of_bands(varying), **settings)  # type: ignore[arg-type]
     return result
 
 
 def _denoise_cube(
     cube: Tensor,
+    learned: Learned,
     *,
     effort: str,
     sigma: float | None,
@@ -149,13 +202,16 @@ def _denoise_cube(
         coefficients -= ((axes / level[:, None]).T @ single)[:, None]
     inside = offsets_inside(coefficients, found.power)
     coefficients -= inside[:, None]
-    filtered = bm3d(
-        coefficients, torch.ones_like(level[: len(inside)]), joint=True, hard=sizes.hard, wiener=sizes.wiener
-    )
+    deviation = torch.ones_like(level[: len(inside)])
+    filtered = bm3d(coefficients, deviation, joint=True, hard=sizes.hard, wiener=sizes.wiener)
+    passes = sizes.passes_clipped if clipped else sizes.passes_unclipped
+    if passes == 1:
+        filtered = learned.refined(
+            Eigenimages(coefficients, deviation, filtered, found.columns, found.centre, level, axes)
+        )
     clean = restore(filtered, found.centre, level, axes)
     if clipped:
         level = _unclip(clean, noise.level, lower, upper, sigma)
-    passes = sizes.passes_clipped if clipped else sizes.passes_unclipped
     if passes == 1:
         return clean
     offsets = single + torch.where(found.columns, found.outside + noise.level[:, None] * (axes @ inside), 0.0)
@@ -168,6 +224,7 @@ def _denoise_cube(
             found.columns,
             single,
             sizes,
+            learned,
             rank=rank,
             highest=axes.shape[1],
             steps=3 if turn == 2 else 1,
@@ -197,6 +254,7 @@ def _pass(
     striped: Tensor,
     single: Tensor,
     sizes: Effort,
+    learned: Learned,
     *,
     rank: int | None,
     highest: int,
@@ -227,7 +285,7 @@ def _pass(
     moments, information = completed_moments(samples, clean, offsets, centre, used)
     freedom = effective_freedom(clean.shape[1] * int(used.sum()))
     covariance = moments / information
-    axes = find_axes(covariance, freedom, rank=rank)[:, :highest]
+    axes = find_axes(covariance, freedom, rank=rank, basis=learned.whitened(level))[:, :highest]
     axes = smooth_axes(axes, (axes * (covariance.to(axes) @ axes)).sum(0) - 1, freedom).to(clean)
     count = axes.shape[1]
     coefficients, variances = weighted_coefficients(samples, clean, offsets, centre, axes)
@@ -243,7 +301,9 @@ def _pass(
         offsets = offsets + level[:, None] * (axes @ (better - inside))
     before = project(clean, centre, level, axes)
     pilot = {"guide": before} if anew else {"basic": before}
-    filtered = bm3d(coefficients, variances.sqrt(), joint=True, hard=sizes.hard, wiener=sizes.wiener, **pilot)
+    deviation = variances.sqrt()
+    filtered = bm3d(coefficients, deviation, joint=True, hard=sizes.hard, wiener=sizes.wiener, **pilot)
+    filtered = learned.refined(Eigenimages(coefficients, deviation, filtered, striped, centre, level, axes))
     clean = restore(filtered, centre, level, axes, out=clean)
     return torch.clamp(clean, samples.lower[:, None, None], samples.upper[:, None, None], out=clean), offsets
 

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from hsipipe.tasks.denoising.shared.band_slabs import is_recorded
+
 # Width in multiples of `channels`, and dilation, of the inner layers.
 LAYERS = ((1, 1),) * 3 + ((2, 1),) * 3 + ((4, 2),) * 3 + ((2, 1),) * 3 + ((1, 1),) * 4
 CHUNK_PIXELS = 2**18  # pixels of all windows that evaluation takes at once: 256 MiB in the widest layer of 256 channels
@@ -63,20 +65,21 @@ class DeNet(nn.Module):
 
     def forward(self, noisy: Tensor) -> Tensor:
         """(B, C, H, W) to the denoised (B, C, H, W), any C, H and W."""
-        batch, bands, height, width = noisy.shape
+        bands = int(noisy.shape[1])  # a number also where torch records the network, which then takes just these bands
         index = window_bands(bands, self.window, self.overlap)
         covered = index.flatten().bincount(minlength=bands).view(1, -1, 1, 1).to(noisy.device)
         index = index.to(noisy.device)
         windows = noisy[:, index].flatten(0, 1)
-        # In training all windows stay together, because they share the statistics of the batch normalisation.
-        chunk = len(windows) if self.training else max(1, CHUNK_PIXELS // (height * width))
-        predicted = torch.cat([self._predict(part) for part in windows.split(chunk)])
-        predicted = predicted.view(batch, -1, height, width)
+        if self.training or is_recorded():
+            # In training all windows stay together, because they share the statistics of the batch normalisation.
+            predicted = self._predict(windows)
+        else:
+            chunk = max(1, CHUNK_PIXELS // (noisy.shape[-2] * noisy.shape[-1]))
+            predicted = torch.cat([self._predict(part) for part in windows.split(chunk)])
+        predicted = predicted.unflatten(0, (-1, len(index))).flatten(1, 2)
         if len(index) == 1:
             return predicted[:, :bands]
-        total = torch.zeros(noisy.shape, dtype=predicted.dtype, device=noisy.device)
-        total.index_add_(1, index.flatten(), predicted)
-        return total / covered
+        return torch.zeros_like(noisy, dtype=predicted.dtype).index_add(1, index.flatten(), predicted) / covered
 
     def _predict(self, windows: Tensor) -> Tensor:
         """(N, window, H, W) to the same shape."""

@@ -25,6 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from hsipipe.tasks.denoising.shared.band_slabs import is_recorded
+
 GUIDED_SHARE = 0.5  # of the training steps, in each layer
 SLAB_VOXELS = 2**15  # that the feed-forward network takes at once where no gradient is asked for: it stays in the cache
 
@@ -104,8 +106,7 @@ class GuidedAttention(nn.Module):
         # Values and output act on channels, the weights on bands: they commute, and one product does for both.
         mixer = self.output.weight @ self.values.weight
         values = functional.conv3d(features, mixer[:, :, None, None, None])
-        batch, channels, bands, height, width = values.shape
-        mixed = weights.to(values.dtype).unsqueeze(1) @ values.view(batch, channels, bands, height * width)
+        mixed = weights.to(values.dtype).unsqueeze(1) @ values.flatten(3)
         return mixed.view_as(features) + features
 
 
@@ -120,7 +121,7 @@ class ModulatedFeedForward(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, channels, bands, H, W) to the same shape."""
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or is_recorded():
             return self._transform(features)
         # Voxel by voxel, so that a whole cube can be taken in slabs, in its own memory.
         for slab in features.split(max(1, SLAB_VOXELS // (features.shape[-2] * features.shape[-1])), dim=2):

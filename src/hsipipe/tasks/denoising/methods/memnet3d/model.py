@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from hsipipe.tasks.denoising.shared.band_slabs import apply_in_slabs
+from hsipipe.tasks.denoising.shared.band_slabs import apply_in_slabs, is_recorded
 
 Pass = Callable[..., Tensor]
 GATE_BANDS = 8  # that the gate unit takes at once where no gradient is asked for
@@ -81,7 +81,7 @@ class MemoryBlock(nn.Module):
             features = inner + features
             short.append(features)
         memories = [*short, *long]
-        if torch.is_grad_enabled() or self.training:
+        if torch.is_grad_enabled() or self.training or is_recorded():
             return self.gate(torch.cat(memories, dim=1), apply)
         # The gate decides voxel by voxel: a few bands at a time, all memories side by side would fill a lot of memory.
         slabs = zip(*(memory.split(GATE_BANDS, dim=2) for memory in memories), strict=True)

@@ -114,6 +114,8 @@ class QuasiRecurrentLayer(nn.Module):
         convolved = self.conv(features)
         convolved = convolved.to(torch.promote_types(convolved.dtype, torch.float32))
         parts = convolved.chunk(3 if self.both else 2, dim=1)
+        if torch.compiler.is_exporting():
+            return self._pool_for_export(*parts, reverse=reverse)
         if not torch.is_grad_enabled():
             return self._pool_in_place(*parts, reverse=reverse)
         candidate, gates = parts[0].tanh(), [gate.sigmoid() for gate in parts[1:]]
@@ -130,6 +132,25 @@ class QuasiRecurrentLayer(nn.Module):
             return _sweep(candidate, gates[0].sigmoid_(), hidden, reverse)
         upwards, downwards = (gate.sigmoid_() for gate in gates)
         return _sweep(candidate, upwards, upwards, False) + _sweep(candidate, downwards, downwards, True)
+
+    def _pool_for_export(self, candidate: Tensor, *gates: Tensor, reverse: bool) -> Tensor:
+        """The same as one operator of a graph (Scan in ONNX), which takes any number of bands."""
+        candidate = candidate.tanh()
+        if not self.both:
+            return _scan(candidate, gates[0].sigmoid(), reverse)
+        return _scan(candidate, gates[0].sigmoid(), False) + _scan(candidate, gates[1].sigmoid(), True)
+
+
+def _scan(candidate: Tensor, gate: Tensor, reverse: bool) -> Tensor:
+    """The recurrence of `forget_pool` as a scan over axis 2."""
+    from torch._higher_order_ops.scan import scan
+
+    def step(previous: Tensor, current: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        hidden = torch.lerp(current[0], previous, current[1])
+        return hidden, hidden.clone()
+
+    z, f = candidate.movedim(2, 0), gate.movedim(2, 0)
+    return scan(step, torch.zeros_like(z[0]), (z, f), dim=0, reverse=reverse)[1].movedim(0, 2)
 
 
 @contextmanager

@@ -98,6 +98,7 @@ def build(
     image_size: int = 128,
     token_side: int = 4,
     head: str = "unet",
+    head_channels: int | None = None,
     adapt: str = "full",
     rank: int = 8,
     alpha: float = 16.0,
@@ -117,7 +118,7 @@ def build(
         start: `state` (weights of an encoder by name, alone or among others) and `wavelength_nm` (of their bands, or
             None); None for random weights, and to load a model, which brings all its weights.
         preset, image_size, token_side, checkpointing: see `hsipipe.nets.vit.build_encoder`.
-        head: one of `hsipipe.nets.heads.HEADS`.
+        head, head_channels: see `hsipipe.nets.heads.build_head`.
         adapt: frozen, full, lora, qlora or dora.
         rank, alpha, dropout, targets, quantisation, double_quantisation: see `hsipipe.nets.lora.adapt`.
         train_patch_embedding: whether the patch embedding learns where the encoder is not trained as a whole.
@@ -131,7 +132,7 @@ def build(
     body = build_encoder(
         bands=bands, image_size=image_size, preset=preset, patch=token_side, checkpointing=checkpointing
     )
-    top = build_head(head, bands=bands, patch=token_side, width=body.width)
+    top = build_head(head, bands=bands, patch=token_side, width=body.width, channels=head_channels)
     if start is not None:
         _take_over(start, body, wavelength_nm)
     kind, four_bits = ADAPTATIONS[adapt]

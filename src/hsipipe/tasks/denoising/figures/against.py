@@ -1,0 +1,88 @@
+"""Figures `time` and `parameters`: quality against what it costs, one point a variant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hsipipe.errors import UserError
+from hsipipe.metrics.registry import METRICS
+from hsipipe.report.style import KIND_COLOURS, start_figure
+from hsipipe.tasks.denoising.figures.labels import label_lines, label_points
+from hsipipe.tasks.denoising.figures.material import Material
+
+UNTRAINED_SHOWN = 3
+
+
+def draw_time(material: Material) -> Any:
+    """Quality against seconds per unit, one point a variant."""
+    metric = METRICS[material.figure["metric"]]
+    figure, axis = start_figure(7.5, 4.6)
+    points = [
+        (max(material.records[variant]["seconds_per_item"], 1e-4), float(row["mean"]), variant)
+        for variant, row in material.means().items()
+        if np.isfinite(row["mean"])
+    ]
+    for seconds, value, variant in points:
+        axis.scatter(seconds, value, s=42, color=material.colour(variant), zorder=3)
+    axis.set_xscale("log")
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high + 0.06 * (high - low))
+    axis.set_xlim(right=4 * axis.get_xlim()[1])  # room for the names
+    device = "/".join(sorted({str(record.get("device", "cpu")) for record in material.records.values()}))
+    axis.set_xlabel(f"seconds per unit ({device})")
+    axis.set_ylabel(metric.heading)
+    axis.set_title(material.heading)
+    label_points(axis, points)
+    return figure
+
+
+def draw_parameters(material: Material) -> Any:
+    """Quality against the number of trained parameters; the best untrained methods as lines.
+
+    An oracle is no rival and has no line.
+
+    Raises:
+        UserError: no variant of the figure is trained.
+    """
+    metric = METRICS[material.figure["metric"]]
+    trained, untrained = [], []
+    for variant, row in material.means().items():
+        parameters = (material.records[variant].get("memory") or {}).get("trainable")
+        if not np.isfinite(row["mean"]):
+            continue
+        if parameters:
+            trained.append((float(parameters), float(row["mean"]), variant, float(row["sd"])))
+        elif material.kind(variant) != "oracle":
+            untrained.append((float(row["mean"]), variant, KIND_COLOURS[material.kind(variant)]))
+    if not trained:
+        raise UserError(
+            "a figure of kind `parameters` shows trained variants, and none of its variants is trained",
+            key="variants",
+            found=", ".join(material.records),
+            remedy="add a trained one, or choose another kind",
+        )
+    untrained.sort(reverse=metric.higher_is_better)
+    lines = untrained[:UNTRAINED_SHOWN]
+    figure, axis = start_figure(7.5, 4.6)
+    for value, _, colour in lines:
+        axis.axhline(value, color=colour, linestyle="--", linewidth=1.2, zorder=2)
+    for parameters, value, variant, sd in trained:
+        spread = None if np.isnan(sd) else sd
+        axis.errorbar(
+            parameters, value, spread, fmt="o", markersize=6.5, capsize=2, color=material.colour(variant), zorder=3
+        )
+    axis.set_xscale("log")
+    low, high = axis.get_xlim()
+    # Room for the names, at least a decade in all.
+    margin = max(1.6, (10 / (high / low)) ** 0.5)
+    axis.set_xlim(low / margin, 2 * high * margin)
+    axis.margins(y=0.12)
+    over_seeds = "" if all(np.isnan(sd) for *_, sd in trained) else ", mean ± sd over seeds"
+    axis.set_xlabel("trained parameters (dashed: untrained methods)" if lines else "trained parameters")
+    axis.set_ylabel(f"{metric.heading}{over_seeds}")
+    axis.set_title(material.heading)
+    label_lines(axis, lines)
+    label_points(axis, [(parameters, value, variant) for parameters, value, variant, _ in trained])
+    return figure

@@ -1,0 +1,1 @@
+"""The blind denoiser with what training can add to it."""
