@@ -60,12 +60,12 @@ def test_everything_is_made(finished):
     assert "12.5" in table
     assert "±" in table
     frame = pd.read_csv(results / "papers/tiny/scores.csv")
-    assert set(frame.variant) == {"noisy", "destripe+svd", "qrnn3d", "oracle"}
+    assert set(frame.variant) == {"noisy", "destripe+svd", "qrnn3d", "lora", "oracle"}
     assert set(frame[frame.variant == "qrnn3d"].seed) == {0, 1}
     assert not frame.duplicated(["case", "variant", "seed", "item", "metric"]).any()
     claims = pd.read_csv(results / "papers/tiny/claims.csv")
     assert claims.verdict[1] == "not tested (demo data)"
-    for figure in ("bars", "visual", "spectra", "time"):
+    for figure in ("bars", "visual", "spectra", "time", "band", "parameters"):
         assert (results / f"papers/tiny/figures/{figure}.png").stat().st_size > 5000
     assert (results / "denoising/tiny-hyspecnet/bands.png").exists()
     assert not list(results.rglob("prediction.h5")), "predictions are temporary"
@@ -77,8 +77,21 @@ def test_a_run_can_be_followed_back(finished):
     assert record["seed"] == 1
     assert record["settings"]["channels"] == 2
     assert record["seconds_to_train"] > 0
-    assert record["parameters"] == record["trainable_parameters"] > 100
+    assert record["memory"]["parameters"] == record["memory"]["trainable"] > 100
     assert record["state"] == "finished"
+
+
+def test_an_encoder_is_trained_for_others_and_not_run(finished):
+    folder = finished / "results/denoising/tiny-hyspecnet"
+    for seed in (0, 1):
+        assert (folder / f"mae/seed{seed}/model.pt").exists()
+        assert not (folder / f"mae/seed{seed}/run.json").exists()
+        record = json.loads((folder / f"lora/seed{seed}/run.json").read_text())
+        assert record["started_from"] == f"results/denoising/tiny-hyspecnet/mae/seed{seed}/model.pt"
+        assert (folder / f"lora/seed{seed}/samples.png").stat().st_size > 2000
+        assert (folder / f"lora/seed{seed}/samples/epoch-0001.png").exists()
+    costs = (finished / "results/papers/tiny/tables/costs.md").read_text()
+    assert "trained parameters" in costs
 
 
 def test_models_from_another_case_are_not_retrained(finished):

@@ -21,7 +21,7 @@ class FakeCase:
 
 
 UNITS = [Unit("s", str(number), "train", 0, 4, 0, 4) for number in range(10)]
-UNIT_BYTES = 3 * 4 * 4 * 4
+UNIT_BYTES = 3 * 4 * 4 * 2  # bands, rows, columns, bytes of a half
 
 
 def items(cubes):

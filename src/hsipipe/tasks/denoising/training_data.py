@@ -30,7 +30,7 @@ def draw_patches(
     columns. Where to cut is drawn on the CPU, the same for every device; the noise is drawn on the cubes' device.
 
     Args:
-        cubes: clean images (C, H, W), all on one device; they may differ in size and number of bands.
+        cubes: clean images (C, H, W), of any real type, all on one device; they may differ in size and number of bands.
         step: number of the batch.
         seed: what else names the draw, e.g. (case, seed).
         patch: side of a patch, pixels; the smallest side of any cube if that is less.
@@ -40,7 +40,7 @@ def draw_patches(
         noise: the noise, or a specification that `parse_noise` takes.
 
     Returns:
-        `input` (noisy) and `target` (clean), both (batch_size, bands, side, side), on the cubes' device.
+        `input` (noisy) and `target` (clean), both (batch_size, bands, side, side), float32, on the cubes' device.
 
     Raises:
         UserError: no cubes, or a size below 1.
@@ -66,7 +66,7 @@ def draw_patches(
         piece = cube[band : band + bands, row : row + side, col : col + side]
         piece = torch.rot90(piece, int(random.integers(4)), (-2, -1))
         clean.append(piece.flip(-1) if random.integers(2) else piece)
-    target = torch.stack(clean)
+    target = torch.stack(clean).float()  # a compact pool may hold halves
     generator = torch.Generator(target.device).manual_seed(seed_for(*seed, "noise", step))
     corruption = noise if isinstance(noise, Noise) else parse_noise(noise)
     return {"input": corruption.apply(target, generator), "target": target}
