@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hsipipe.training.tiles import apply_tiled
+from hsipipe.training.tiles import apply_network, apply_tiled
 
 
 @pytest.mark.parametrize("size", [(128, 128), (1, 1), (5, 300), (129, 97), (64, 200)])
@@ -77,3 +77,54 @@ def test_errors():
         apply_tiled(lambda part: part, torch.zeros(1, 4, 4))
     with pytest.raises(ValueError, match="made"):
         apply_tiled(lambda part: part[..., 1:], torch.zeros(1, 1, 4, 4))
+
+
+class Network:
+    """Adds 1, and remembers the sizes that it was given."""
+
+    def __init__(self, **attributes):
+        self.sizes = []
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def __call__(self, cube):
+        self.sizes.append(tuple(cube.shape[-2:]))
+        return cube + 1
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sizes"),
+    [
+        ({}, {(128, 90)}),
+        ({"tile": None}, {(128, 90)}),
+        ({"tile": 32}, {(32, 32)}),
+        ({"whole_image": True}, {(150, 90)}),
+        ({"whole_image": False, "tile": 64}, {(64, 64)}),
+        ({"whole_image": True, "tile": 64}, {(150, 90)}),
+    ],
+)
+def test_a_network_gets_the_images_that_it_takes(attributes, sizes):
+    network = Network(**attributes)
+    cube = torch.rand(2, 3, 150, 90, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(apply_network(network, cube), cube + 1)
+    assert set(network.sizes) == sizes
+
+
+def test_an_image_smaller_than_the_only_side_that_a_network_takes():
+    network = Network(tile=16)
+    cube = torch.rand(1, 2, 5, 9)
+    torch.testing.assert_close(apply_network(network, cube), cube + 1)
+    assert network.sizes == [(16, 16)]
+
+
+def test_neighbouring_tiles_of_a_network_overlap_by_a_quarter():
+    network = Network(tile=16)
+    apply_network(network, torch.zeros(1, 1, 16, 28))
+    assert len(network.sizes) == 2
+    apply_network(network, torch.zeros(1, 1, 16, 29))
+    assert len(network.sizes) == 5
+
+
+def test_a_network_of_tiles_of_one_pixel():
+    network = Network(tile=1)
+    assert torch.equal(apply_network(network, torch.zeros(1, 1, 3, 2)), torch.ones(1, 1, 3, 2))

@@ -85,3 +85,22 @@ def test_smoothed_axes_are_orthonormal_and_keep_their_sign_and_type():
 def test_two_bands_have_nothing_to_be_smooth_over():
     axes = torch.eye(2)
     assert torch.equal(smooth_axes(axes, torch.ones(2), 10), axes)
+
+
+def test_axes_are_smooth_before_they_are_divided_by_the_noise_level():
+    """With another level in every band whitened axes are rough; filtered as if they were smooth they would be lost."""
+    level = torch.where(torch.arange(BANDS) % 2 == 0, 0.2, 2.0)
+    axes = smooth_signal(1) / level[:, None]
+    axes = axes / axes.norm()
+    told, untold = [], []
+    for seed in range(3):
+        covariance = drawn_covariance(axes, torch.tensor([0.6]), seed)
+        told.append(captured(find_axes(covariance, PIXELS, rank=1, level=level), axes))
+        untold.append(captured(find_axes(covariance, PIXELS, rank=1), axes))
+    assert min(told) > 0.8 > max(untold)
+
+
+def test_equal_levels_are_no_levels():
+    covariance = drawn_covariance(smooth_signal(2), torch.tensor([4.0, 1.0]), 5)
+    same = find_axes(covariance, PIXELS, rank=2, level=torch.full((BANDS,), 0.3))
+    assert torch.equal(same, find_axes(covariance, PIXELS, rank=2))

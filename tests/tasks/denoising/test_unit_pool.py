@@ -36,6 +36,15 @@ def test_all_units_when_they_fit_and_read_once():
     assert case.reads == 10
 
 
+def test_the_cubes_are_where_they_are_asked_for():
+    """The memory of a step is reckoned on the CPU before the same units are wanted on the device that trains."""
+    case = FakeCase()
+    pool = UnitPool(case, UNITS, seed=0)
+    for device in ("cpu", "meta", "meta"):
+        assert {cube.device.type for cube in pool.cubes(0, torch.device(device))} == {device}
+    assert case.reads == 10
+
+
 def test_a_sample_that_changes_with_the_epoch_and_repeats():
     first, second = (UnitPool(FakeCase(), UNITS, seed=0, budget=4 * UNIT_BYTES) for _ in range(2))
     drawn = [items(first.cubes(epoch, torch.device("cpu"))) for epoch in range(12)]

@@ -52,11 +52,11 @@ class TrainedDenoiser:
                 found=f"{noisy.shape[1]} bands, and wavelengths to resample by are not known",
                 remedy="use a band-agnostic method, or train on this sensor",
             )
-        elif trained is not None and given is not None:
-            self._compare(trained, given)
         network: Any = self.network
-        if hasattr(network, "for_wavelengths"):
+        if hasattr(network, "for_wavelengths"):  # it knows what of it serves at other wavelengths, and says so
             network = network.for_wavelengths(trained, given)
+        elif needed is None and trained is not None and given is not None:
+            self._compare(trained, given)
         return apply_network(network, noisy)
 
     def _resampled(self, noisy: torch.Tensor, trained: np.ndarray, given: np.ndarray) -> torch.Tensor:
@@ -107,14 +107,30 @@ def read_method(path: str | Path) -> tuple[Method, dict[str, Any]]:
 
 
 def load_denoiser(path: str | Path, *, device: str = "cpu") -> TrainedDenoiser:
-    """Read a model file and build its network in evaluation mode."""
+    """Read a model file and build its network in evaluation mode.
+
+    Raises:
+        UserError: no model file, an encoder, or a network that this version builds otherwise.
+    """
     from hsipipe.tasks.denoising.fit import build, sort_settings
     from hsipipe.training.model_file import load_model
 
     content = load_model(path)
     method = find_method("denoising", content["architecture"], file=path)
-    network = build(method.load(), None, content["bands"], sort_settings(content["settings"])[0])
-    network.load_state_dict(content["model_state"])
+    if method.kind == "encoder":
+        raise UserError("is an encoder, which denoises nothing", file=path, remedy="give a model that started from it")
+    try:
+        network = build(method.load(), None, content["bands"], sort_settings(content["settings"])[0])
+        network.load_state_dict(content["model_state"])
+    except (KeyError, RuntimeError, TypeError) as error:
+        # The first line of torch's message only names the class; the ones that follow say what differs.
+        lines = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
+        raise UserError(
+            f"its weights are not of the {method.name} that its settings make",
+            file=path,
+            found=lines[1 if len(lines) > 1 else 0][:200],
+            remedy="train it anew: it may come from another version",
+        ) from error
     return TrainedDenoiser(network.to(device).eval(), content, path)
 
 

@@ -31,6 +31,7 @@ class UnitPool:
         needed = np.dtype(KEPT).itemsize * pixels * len(case.band_index)
         self._size = len(self._units) if needed <= budget else max(1, len(self._units) * budget // needed)
         self._held: list[Unit] = []
+        self._device: torch.device | None = None
         self._cubes: list[torch.Tensor] = []
 
     def units(self, epoch: int) -> list[Unit]:
@@ -42,7 +43,10 @@ class UnitPool:
         return [unit for unit in self._units if unit in chosen]
 
     def cubes(self, epoch: int, device: torch.device) -> list[torch.Tensor]:
-        """The cubes (bands, rows, cols) of an epoch's units, float16 in [0, 1]; read when the epoch changes."""
+        """The cubes (bands, rows, cols) of an epoch's units, float16 in [0, 1]; read when the epoch changes.
+
+        The pool lies on one device at a time: asked for on another, it moves there.
+        """
         import torch
 
         units = self.units(epoch)
@@ -50,4 +54,7 @@ class UnitPool:
             self._cubes = []  # first, so that two pools are never held at once
             self._cubes = [torch.from_numpy(self._case.truth_of(unit).cube.astype(KEPT)).to(device) for unit in units]
             self._held = units
+        elif device != self._device:
+            self._cubes = [cube.to(device) for cube in self._cubes]
+        self._device = device
         return self._cubes

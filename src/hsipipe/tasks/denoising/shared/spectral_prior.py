@@ -36,16 +36,24 @@ def _correlation(bands: int, length: float) -> tuple[Tensor, Tensor]:
     return values.clamp_min(0.0), vectors
 
 
-def find_axes(moments: Tensor, freedom: float, *, rank: int | None = None, basis: Tensor | None = None) -> Tensor:
+def find_axes(
+    moments: Tensor,
+    freedom: float,
+    *,
+    level: Tensor | None = None,
+    rank: int | None = None,
+    basis: Tensor | None = None,
+) -> Tensor:
     """Directions of whitened spectra in which there is signal, after filtering along the bands.
 
-    The filter is that of Wiener for the correlation of LENGTH and JUMP: it takes w to w / (w + STRENGTH / p), w an
-    eigenvalue of the correlation and p the mean variance of the signal. What noise alone reaches is reckoned with the
-    number of dimensions that the filter leaves.
+    The filter is that of Wiener, Q (Q + STRENGTH / p)^-1, for a signal of mean variance p in units of the noise and of
+    the correlation Q with LENGTH and JUMP; spectra are smooth before they are divided by the noise level, so Q is
+    divided by it too. What noise alone reaches is reckoned with the number of dimensions that the filter leaves.
 
     Args:
         moments: (C, C) covariance of spectra whitened by the noise.
         freedom: independent spectra behind it.
+        level: (C,) the noise level that they were divided by, or None for the same in all bands.
         rank: number of axes, instead of those above what noise reaches.
         basis: (C, d) orthonormal; axes are sought in its span, and nothing is filtered.
 
@@ -53,23 +61,36 @@ def find_axes(moments: Tensor, freedom: float, *, rank: int | None = None, basis
         (C, K) orthonormal columns, strongest first, K >= 1, of the type and device of `moments`.
     """
     covariance = moments.double().cpu()
-    bands = len(covariance)
+    signal = covariance - torch.eye(len(covariance)).double()
     if basis is not None:
         known = basis.double().cpu()
-        signal, dimensions = known.T @ covariance @ known - torch.eye(known.shape[1]).double(), float(known.shape[1])
+        signal, dimensions = known.T @ signal @ known, float(known.shape[1])
     else:
-        values, vectors = _correlation(bands, LENGTH)
-        values = (1 - JUMP) * values + JUMP
-        power = (covariance.diagonal().mean() - 1).clamp_min(1e-3)
+        known = None
+        power = signal.diagonal().mean().clamp_min(1e-3)
+        values, vectors = _whitened_correlation(len(covariance), None if level is None else level.double().cpu())
         kept = values / (values + STRENGTH / power)
-        known, dimensions = None, float(kept.square().sum())
-        filter_matrix = (vectors * kept) @ vectors.T
-        signal = filter_matrix @ (covariance - torch.eye(bands).double()) @ filter_matrix
+        dimensions = float(kept.square().sum())
+        wiener = (vectors * kept) @ vectors.T
+        signal = wiener @ signal @ wiener
     variances, axes = torch.linalg.eigh(signal)
     edge = MARGIN * (1 + math.sqrt(dimensions / freedom)) ** 2 - 1
     count = int((variances > edge).sum()) if rank is None else rank
     axes = axes.flip(1)[:, : min(max(count, 1), len(variances))]
     return (axes if known is None else known @ axes).to(moments)
+
+
+def _whitened_correlation(bands: int, level: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors of the correlation, divided by the noise level and of mean variance 1."""
+    values, vectors = _correlation(bands, LENGTH)
+    values = (1 - JUMP) * values + JUMP
+    if level is None or bool((level == level[0]).all()):
+        return values, vectors
+    weights = 1 / level
+    weights = weights / weights.square().mean().sqrt()
+    scaled = weights[:, None] * ((vectors * values) @ vectors.T) * weights
+    found, axes = torch.linalg.eigh(scaled)
+    return found.clamp_min(0.0), axes
 
 
 def smooth_axes(axes: Tensor, power: Tensor, freedom: float) -> Tensor:

@@ -285,7 +285,7 @@ def _pass(
     moments, information = completed_moments(samples, clean, offsets, centre, used)
     freedom = effective_freedom(clean.shape[1] * int(used.sum()))
     covariance = moments / information
-    axes = find_axes(covariance, freedom, rank=rank, basis=learned.whitened(level))[:, :highest]
+    axes = find_axes(covariance, freedom, level=level, rank=rank, basis=learned.whitened(level))[:, :highest]
     axes = smooth_axes(axes, (axes * (covariance.to(axes) @ axes)).sum(0) - 1, freedom).to(clean)
     count = axes.shape[1]
     coefficients, variances = weighted_coefficients(samples, clean, offsets, centre, axes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable, Sequence
 
 import torch
@@ -21,6 +22,8 @@ SAME_NM = 1.0  # centres that differ by less are the same band
 LEAST_COVERED = 0.95  # share of the bands that must lie within those the basis was learned on
 FLOOR = 0.02  # mean square error, in units of the noise, below which an eigenimage has little weight in the loss
 
+log = logging.getLogger(__name__)
+
 
 class Eigenfilter(nn.Module):
     """The blind method with what was learned; takes whole images of any size and any bands.
@@ -30,7 +33,7 @@ class Eigenfilter(nn.Module):
         components: dimensions of the basis; 0 for none.
         channels, blocks: of the filter; 0 channels for none.
         effort: of the blind method.
-        examples, side, window, seed: what `prepare` makes examples of.
+        examples, side, window: what `prepare` makes examples of.
 
     Attributes:
         whole_image: tells that the network is not to be applied by tiles.
@@ -69,15 +72,19 @@ class Eigenfilter(nn.Module):
         other = copy.copy(self)
         other._buffers = dict(self._buffers)
         if trained_nm is None or given_nm is None:
+            log.info("the learned basis is left out: the wavelengths of one side are not known")
             other._buffers["basis"] = self.basis[:0]
             return other
         known, wanted = (torch.as_tensor(value, dtype=torch.float64).cpu() for value in (trained_nm, given_nm))
         if len(known) == len(wanted) and (known - wanted).abs().max() < SAME_NM:
             return self
         inside = (wanted >= known.min()) & (wanted <= known.max())
+        span = f"{known.min():.0f} to {known.max():.0f} nm"
         if inside.double().mean() < LEAST_COVERED:
+            log.info("the learned basis of %s is left out: it does not cover the bands", span)
             other._buffers["basis"] = self.basis[:0]
             return other
+        log.info("the learned basis of %s is resampled to %d bands", span, len(wanted))
         matrix = torch.from_numpy(interpolation(known.numpy(), wanted.numpy())).to(self.basis)
         other._buffers["basis"] = matrix @ self.basis
         return other
