@@ -205,7 +205,7 @@ def test_an_encoder_is_trained_where_it_is_needed_and_never_run():
 
 def test_an_encoder_must_exist_and_fit():
     net = ("denoising.variants.net", {"method": "vit", "preset": "tiny", "encoder": "absent"})
-    with pytest.raises(UserError, match="names no variant of method 'mae'.*found absent"):
+    with pytest.raises(UserError, match=r"names no variant of method 'mae'.*found absent"):
         load_paper(changed(net))
     mae = ("denoising.variants.absent", {"method": "mae", "preset": "small"})
     with pytest.raises(UserError, match="differs from its encoder 'absent' in preset"):

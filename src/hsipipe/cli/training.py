@@ -46,7 +46,7 @@ def train_variant(options: argparse.Namespace) -> None:
         raise UserError(
             "does not exist",
             file=folder / "case.h5",
-            remedy=f"make it with `snakemake --configfile {options.config} {folder / 'case.h5'}`",
+            remedy=f"make it with `snakemake {folder / 'case.h5'} --configfile {options.config}`",
         )
     # Other settings are another model: it gets its own folder, so that it never passes for the paper's.
     own = f"-{step_key(given)}" if given else ""
@@ -58,7 +58,7 @@ def train_variant(options: argparse.Namespace) -> None:
         raise UserError(
             "does not exist",
             file=start,
-            remedy=f"make it with `snakemake --configfile {options.config} {start}`, or --set encoder=none",
+            remedy=f"make it with `snakemake {start} --configfile {options.config}`, or --set encoder=none",
         )
     load_task(options.task, "fit")(
         folder / "case.h5",

@@ -24,19 +24,19 @@ class CostFigure:
         return None if value is None else float(value) / self.unit
 
 
-MB = 2.0**20
+MIB = 2.0**20
 COSTS = {
     "seconds_per_item": CostFigure(("seconds_per_item",), "s/item", 3),
     "seconds_to_train": CostFigure(("seconds_to_train",), "training [s]"),
     "steps": CostFigure(("steps",), "steps"),
-    "peak_memory_mb": CostFigure(("peak_memory_mb",), "peak memory of use [MB]"),
-    "peak_gpu_memory_mb": CostFigure(("peak_gpu_memory_mb",), "peak GPU memory of use [MB]"),
+    "peak_memory_mb": CostFigure(("peak_memory_mb",), "peak memory of use [MiB]"),
+    "peak_gpu_memory_mb": CostFigure(("peak_gpu_memory_mb",), "peak GPU memory of use [MiB]"),
     "parameters": CostFigure(("memory", "parameters"), "parameters"),
     "trainable_parameters": CostFigure(("memory", "trainable"), "trained parameters"),
-    "weights_mb": CostFigure(("memory", "weights_bytes"), "weights [MB]", 1, MB),
-    "gradients_mb": CostFigure(("memory", "gradients_bytes"), "gradients [MB]", 1, MB),
-    "optimizer_mb": CostFigure(("memory", "optimizer_bytes"), "optimiser state [MB]", 1, MB),
-    "activations_mb": CostFigure(("memory", "activations_bytes"), "saved activations [MB]", 1, MB),
-    "training_gpu_mb": CostFigure(("memory", "peak_gpu_bytes"), "peak GPU memory of training [MB]", 0, MB),
-    "training_mb": CostFigure(("memory", "total_bytes"), "training step in all [MB]", 1, MB),
+    "weights_mb": CostFigure(("memory", "weights_bytes"), "weights [MiB]", 1, MIB),
+    "gradients_mb": CostFigure(("memory", "gradients_bytes"), "gradients [MiB]", 1, MIB),
+    "optimizer_mb": CostFigure(("memory", "optimizer_bytes"), "optimiser state [MiB]", 1, MIB),
+    "activations_mb": CostFigure(("memory", "activations_bytes"), "saved activations [MiB]", 1, MIB),
+    "training_gpu_mb": CostFigure(("memory", "peak_gpu_bytes"), "peak GPU memory of training [MiB]", 0, MIB),
+    "training_mb": CostFigure(("memory", "total_bytes"), "training step in all [MiB]", 1, MIB),
 }

@@ -247,7 +247,7 @@ def test_weights_that_are_not_of_their_settings(tmp_path, changes, found):
 
 def test_a_network_that_asks_for_wavelengths_is_not_refused():
     class Asking(Network):
-        def for_wavelengths(self, trained, given):
+        def for_wavelengths(self, trained, given):  # noqa: ARG002
             return self
 
     far = np.linspace(8000, 9000, 4)
