@@ -93,7 +93,7 @@ def test_a_variant_without_its_encoder_says_how_to_make_it(made, capsys):
     assert train("vit") == 2
     path = MODEL.format("pretrained")
     assert complaint(capsys) == (
-        f"error: {path}: does not exist; make it with `snakemake --configfile tiny.yaml {path}`, or --set encoder=none"
+        f"error: {path}: does not exist; make it with `snakemake {path} --configfile tiny.yaml`, or --set encoder=none"
     )
     assert not (made / "results/denoising/c/vit").exists()
 
@@ -181,7 +181,7 @@ def test_a_case_that_is_not_made(capsys):
     assert train("qrnn", case="unmade") == 2
     told = complaint(capsys)
     assert "results/denoising/unmade/case.h5: does not exist" in told
-    assert "snakemake --configfile tiny.yaml results/denoising/unmade/case.h5" in told
+    assert "snakemake results/denoising/unmade/case.h5 --configfile tiny.yaml" in told
 
 
 @pytest.mark.parametrize(
