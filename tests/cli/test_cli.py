@@ -135,6 +135,7 @@ def test_bands(tmp_path, capsys):
         (["denoise", "clean.npy", "out.npy", "--method", "oracle"], "needs the truth"),
         (["denoise", "clean.npy", "out.npy", "--method", "qrnn3d"], "trained model"),
         (["denoise", "clean.npy", "out.npy", "--model", "clean.npy"], "clean.npy"),
+        (["denoise", "clean.npy", "out.npy", "--model", "m.pt", "--set", "rank=3"], "--set: a trained model has its"),
         (["denoise", "clean.npy", "clean.npy", "--method", "svd"], "own input"),
         (["denoise", "clean.npy", "clean.npy", "out.npy"], "must be a folder"),
         (["degrade", "clean.npy", "out.npy", "--noise", "hyspecnt"], "did you mean 'hyspecnet'"),

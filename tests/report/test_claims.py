@@ -78,4 +78,4 @@ def test_claims_over_costs(over, verdict):
     costs = {("c", "a"): {"training_mb": 100.0}, ("c", "b"): {"training_mb": 150.0}, ("c", "c"): {"training_mb": None}}
     judged = judge(claim(cost="training_mb", **over), mean_scores(tidy(a=1.0)), costs, size="demo")
     assert judged[0] == verdict
-    assert "training step in all [MiB]" in judged[1]
+    assert "training step in all, float32 [MiB]" in judged[1]

@@ -229,6 +229,14 @@ def test_early_stopping_keeps_the_best(tmp_path):
     assert all(torch.equal(kept[1][name], value) for name, value in result.model.state_dict().items())
 
 
+def test_small_gains_are_kept_but_try_the_patience(tmp_path):
+    values = iter([1.0, 0.99, 0.98, 0.5, 0.49])
+    result = train(tmp_path, check=lambda _: {"loss": next(values)}, epochs=5, patience=2, min_delta=0.1)
+    assert result.stopped_early
+    assert len(result.history) == 3
+    assert (result.best_value, result.best_epoch) == (0.98, 3)
+
+
 def test_nan_names_step_and_rate_and_keeps_the_checkpoint(tmp_path):
     def poisoned(number, device):
         batch = draw_batch(number, device)

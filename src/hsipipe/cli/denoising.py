@@ -60,6 +60,10 @@ def denoise_files(options: argparse.Namespace) -> None:
     # Before anything imports torch, which would count the devices itself.
     device = _claim_gpu() if options.device == "cuda" else "cpu"
     if options.model:
+        if options.set:
+            raise UserError(
+                "a trained model has its settings", key="--set", found=options.set[0], remedy="leave it out"
+            )
         from hsipipe.tasks.denoising.trained import read_method
 
         method, settings = read_method(options.model)

@@ -15,6 +15,7 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
     train.add_argument("variant")
     train.add_argument("--config", default="config/config.yaml", help="the paper (default config/config.yaml)")
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
+    train.add_argument("--size", help="size of the study, where the paper has several (default: that of its file)")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--gpus", type=int, default=1, help="devices to claim; 0 for the CPU")
     train.add_argument("--output", help="model file (default results/TASK/CASE/VARIANT/seedN/model.pt)")
@@ -34,7 +35,10 @@ def train_variant(options: argparse.Namespace) -> None:
     from hsipipe.keys import code_key, step_key
     from hsipipe.tasks import load_task
 
-    paper = load_paper(read_config(options.config), file=options.config)
+    config = read_config(options.config)
+    if options.size is not None:
+        config["size"] = options.size
+    paper = load_paper(config, file=options.config)
     case = paper.case(options.task, options.case)
     variant = paper.variant(options.task, options.variant)
     given = parse_assignments(options.set)
@@ -52,14 +56,19 @@ def train_variant(options: argparse.Namespace) -> None:
     own = f"-{step_key(given)}" if given else ""
     run = folder / f"{options.variant}{own}" / f"seed{options.seed}"
     output = Path(options.output) if options.output else run / "model.pt"
-    claim(options.gpus)  # the training loop works on what this process holds
-    start = paper.start_of(options.task, options.case, replace(variant, settings=settings), options.seed)
-    if start is not None and not Path(start).exists():
+    changed = replace(variant, settings=settings)
+    needed = None if changed.encoder is None else paper.variant(options.task, changed.encoder).method
+    if needed is not None and needed.name != changed.method.needs:
         raise UserError(
-            "does not exist",
-            file=start,
-            remedy=f"make it with `snakemake {start} --configfile {options.config}`, or --set encoder=none",
+            f"must be a variant of method {changed.method.needs!r}, or none",
+            key="encoder",
+            found=f"{changed.encoder}, of method {needed.name!r}",
         )
+    start = paper.start_of(options.task, options.case, changed, options.seed)
+    if start is not None and not Path(start).exists():
+        making = f"make it with `snakemake {start} --configfile {options.config}`, or --set encoder=none"
+        raise UserError("does not exist", file=start, remedy=making if needed is not None else "give a file of weights")
+    claim(options.gpus)  # the training loop works on what this process holds
     load_task(options.task, "fit")(
         folder / "case.h5",
         [f"results/scenes/{scene}.h5" for scene in case.scenes],

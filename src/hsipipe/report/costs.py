@@ -27,7 +27,7 @@ class CostFigure:
 MIB = 2.0**20
 COSTS = {
     "seconds_per_item": CostFigure(("seconds_per_item",), "s/item", 3),
-    "seconds_to_train": CostFigure(("seconds_to_train",), "training [s]"),
+    "seconds_to_train": CostFigure(("seconds_to_train",), "steps of training [s]"),
     "steps": CostFigure(("steps",), "steps"),
     "peak_memory_mb": CostFigure(("peak_memory_mb",), "peak memory of use [MiB]"),
     "peak_gpu_memory_mb": CostFigure(("peak_gpu_memory_mb",), "peak GPU memory of use [MiB]"),
@@ -36,7 +36,7 @@ COSTS = {
     "weights_mb": CostFigure(("memory", "weights_bytes"), "weights [MiB]", 1, MIB),
     "gradients_mb": CostFigure(("memory", "gradients_bytes"), "gradients [MiB]", 1, MIB),
     "optimizer_mb": CostFigure(("memory", "optimizer_bytes"), "optimiser state [MiB]", 1, MIB),
-    "activations_mb": CostFigure(("memory", "activations_bytes"), "saved activations [MiB]", 1, MIB),
-    "training_gpu_mb": CostFigure(("memory", "peak_gpu_bytes"), "peak GPU memory of training [MiB]", 0, MIB),
-    "training_mb": CostFigure(("memory", "total_bytes"), "training step in all [MiB]", 1, MIB),
+    "activations_mb": CostFigure(("memory", "activations_bytes"), "saved activations, float32 [MiB]", 1, MIB),
+    "training_gpu_mb": CostFigure(("memory", "peak_gpu_bytes"), "peak GPU memory of the training job [MiB]", 0, MIB),
+    "training_mb": CostFigure(("memory", "total_bytes"), "training step in all, float32 [MiB]", 1, MIB),
 }

@@ -129,8 +129,10 @@ def table_notes(table: dict[str, Any], means: pd.DataFrame) -> list[str]:
     units = means[(means.task == table["task"]) & means.case.isin(table["cases"]) & (means.metric != "peer_psnr")]
     units = units[units.metric.isin(table["metrics"])]
     counts = ", ".join(f"{case}: {count}" for case, count in units.groupby("case", sort=False).units.max().items())
-    notes = [f"Means over test units ({counts}); ± is the standard deviation over seeds of random methods."]
-    notes.append("Bold: best of the column. An oracle is given part of the truth and does not compete.")
+    notes = []
+    if table["metrics"]:
+        notes.append(f"Means over test units ({counts}); ± is the standard deviation over seeds of random methods.")
+        notes.append("Bold: best of the column. An oracle is given part of the truth and does not compete.")
     if any(table["simulated"].values()):
         notes.append("Cases marked simulated are simulated scenes, not measurements.")
     if table["costs"]:

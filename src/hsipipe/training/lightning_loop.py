@@ -152,9 +152,12 @@ class TrainingLoop(lightning.LightningModule):
                 "seconds": round(state.epoch_seconds, 3),
             }
         )
-        if self._is_better(value):
-            state.best_value, state.best_step, state.waited = value, state.step, 0
+        if self._gain(value, state.best_value) > 0:
+            state.best_value, state.best_step = value, state.step
             state.best_weights = weights_of(self.model)
+        # Small gains are kept, but do not count as progress: `min_delta` is for the patience alone.
+        if self._gain(value, state.patience_value) > settings.min_delta:
+            state.patience_value, state.waited = value, 0
         else:
             state.waited += 1
         state.stopped = settings.patience is not None and state.waited >= settings.patience
@@ -181,14 +184,13 @@ class TrainingLoop(lightning.LightningModule):
         for module, mode in modes:
             module.training = mode
 
-    def _is_better(self, value: float) -> bool:
+    def _gain(self, value: float, before: float | None) -> float:
+        """By how much a monitored value is better than one before; what is no number is worse than all."""
         if not math.isfinite(value):
-            return False
-        best = self.state.best_value
-        if best is None:
-            return True
-        gain = best - value if self.recipe.mode == "min" else value - best
-        return gain > self.recipe.settings.min_delta
+            return -math.inf
+        if before is None:
+            return math.inf
+        return before - value if self.recipe.mode == "min" else value - before
 
     def _look_at_losses(self) -> None:
         """Add the losses not yet looked at to the epoch's sum, in their order; refuse what is not a number."""

@@ -86,6 +86,7 @@ def fit(
     mode: Literal["min", "max"] = "min",
     rate_factor: RateFactor | None = None,
     on_epoch: OnEpoch | None = None,
+    before: Callable[[], None] | None = None,
     progress: bool = True,
 ) -> TrainingResult:
     """Train a model; continue where a killed attempt left off; return at once if this training ended before.
@@ -112,6 +113,7 @@ def fit(
         on_epoch: called with (model, epoch from 1) after each validation, without gradients, the model in evaluation
             mode; for pictures and the like. It must leave the weights alone; what it draws from torch's generators
             changes nothing. A resumed training calls it again for an epoch whose end was not saved.
+        before: called before all else, unless this training ended before; for what costs much and only training needs.
         progress: whether to show a bar on a terminal; each epoch is logged anyway.
 
     Raises:
@@ -135,6 +137,8 @@ def fit(
         log.info("this training ended before, at step %d; its weights are taken", ended.step)
         return _result(model.cpu().eval(), ended, resumed_from=ended.step)
 
+    if before is not None:
+        before()
     target = torch.device(devices.current().torch_name)
     _tidy(target, settings)
     with memory_told("the start", settings, target, folder.folder / LAST):

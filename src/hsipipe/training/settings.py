@@ -54,7 +54,10 @@ class TrainingSettings:
     )
     min_delta: float = field(
         default=0.0,
-        metadata={"meaning": "smallest change that counts as improvement", "minimum": 0},
+        metadata={
+            "meaning": "smallest change that `patience` takes for an improvement; the best weights are kept anyway",
+            "minimum": 0,
+        },
     )
     precision: Literal["auto", "float32", "bfloat16"] = field(
         default="auto", metadata={"meaning": "auto: bfloat16 autocast on a GPU that has it, float32 elsewhere"}

@@ -44,6 +44,7 @@ class Progress:
         history: a row per finished epoch.
         best_value, best_step: best monitored value so far, and the step that it was measured at (0: none yet).
         best_weights: the model's state at `best_step`, on the CPU.
+        patience_value: the last value that was better than the previous `patience_value` by more than `min_delta`.
         waited: epochs since then.
         stopped: whether early stopping ended the training.
     """
@@ -56,6 +57,7 @@ class Progress:
     best_value: float | None = None
     best_step: int = 0
     best_weights: dict[str, Tensor] | None = None
+    patience_value: float | None = None
     waited: int = 0
     stopped: bool = False
 

@@ -160,6 +160,33 @@ def test_a_network_that_torch_cannot_export(qrnn3d, tmp_path, monkeypatch):
     assert not (tmp_path / "network.pt").exists()
 
 
+def test_a_network_that_fits_itself_to_each_image(tmp_path):
+    """A trace would hold the noise level, rank and axes of the example for constants."""
+    given = {"components": 2, "channels": 2, "blocks": 1, "effort": "fast"}
+    model = write_model(tmp_path / "model.pt", "eigenfilter", bands=4, **given)
+    with pytest.raises(UserError, match="eigenfilter fits what it computes to each image"):
+        export_model(model, tmp_path / "network.pt")
+    assert not (tmp_path / "network.pt").exists()
+
+
+def test_what_depends_on_the_image_is_no_constant(qrnn3d, tmp_path, monkeypatch):
+    """Of a network whose graph holds the example's own mean: right for the example, wrong for all others."""
+
+    class Centred(torch.nn.Module):
+        bands, tile = 3, 8
+
+        def forward(self, noisy):
+            return noisy - float(noisy.mean())
+
+    loaded = load_denoiser(qrnn3d)
+    loaded.network = Centred()
+    monkeypatch.setattr("hsipipe.tasks.denoising.trained.load_denoiser", lambda *_: loaded)
+    monkeypatch.setattr(export, "_candidates", lambda _: [])
+    with pytest.raises(RuntimeError, match="differs from the trained one"):
+        export_model(qrnn3d, tmp_path / "network.pt")
+    assert not (tmp_path / "network.pt").exists()
+
+
 def test_mistakes(qrnn3d, vit, tmp_path, monkeypatch):
     before = qrnn3d.read_bytes()
     with pytest.raises(UserError, match="is the trained model itself"):

@@ -425,3 +425,18 @@ def test_the_start_is_part_of_the_key(case, encoder, tmp_path):
     effective = {name: value for name, value in settings.items() if name not in (*NEUTRAL, "encoder", "weights")}
     with CaseFile(case.folder / "case.h5", [case.folder / "s.h5"]) as opened:
         assert content["key"] == step_key("code", opened.content, effective, 0, sha256_of(encoder))
+
+
+def test_a_finished_training_prepares_nothing(case, tmp_path, monkeypatch):
+    first = load_model(train(case, tmp_path, "eigenfilter", FILTER))
+    module = find_method("denoising", "eigenfilter").load()
+
+    def refuse(*_, **__):
+        raise Stop
+
+    monkeypatch.setattr(module, "prepare", refuse)
+    again = load_model(train(case, tmp_path, "eigenfilter", FILTER))
+    assert equal(first["model_state"], again["model_state"])
+    assert again["training"] == first["training"], "what it cost is what it cost then"
+    with pytest.raises(Stop):
+        train(case, tmp_path, "eigenfilter", {**FILTER, "window": 10})

@@ -139,6 +139,13 @@ def test_only_so_many_units_are_looked_at(opened, monkeypatch):
     assert Judge(opened[0], PLAIN, seed=0).names == opened[0].names("val")[:1]
 
 
+def test_those_looked_at_are_spread(monkeypatch):
+    monkeypatch.setattr(judges, "VALIDATION_UNITS", 4)
+    for count, chosen in ((3, [0, 1, 2]), (4, [0, 1, 2, 3]), (12, [0, 3, 6, 9]), (13, [0, 4, 8, 12])):
+        case = SimpleNamespace(names=lambda _, count=count: list(range(count)))
+        assert Judge(case, PLAIN, seed=0).names == chosen
+
+
 def test_picture_of_the_first_validation_unit(opened):
     case, units = opened
     judge = Judge(case, PLAIN, seed=0)

@@ -288,3 +288,16 @@ def test_it_learns_to_denoise():
         optimizer.step()
         ratios.append(loss.item() / 0.09)
     assert sum(ratios[-5:]) / 5 < 0.3
+
+
+def test_blocks_alone_are_taken_over_as_in_the_papers_program():
+    torch.manual_seed(0)
+    start = {"state": network().encoder.state_dict(), "wavelength_nm": None}
+    torch.manual_seed(1)
+    plain = network().encoder.state_dict()
+    torch.manual_seed(1)
+    taken = network(start=start, take_over="blocks").encoder.state_dict()
+    for name, value in taken.items():
+        expected = plain if name.startswith(("vit.patch_embed.", "vit.pos_embed")) else start["state"]
+        torch.testing.assert_close(value, expected[name])
+    assert not torch.equal(plain["vit.patch_embed.proj.weight"], start["state"]["vit.patch_embed.proj.weight"])

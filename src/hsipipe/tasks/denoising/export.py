@@ -83,6 +83,12 @@ def export_model(model: str | Path, output: str | Path, *, size: int | None = No
     if method.kind == "encoder":
         raise UserError("is an encoder, which denoises nothing", file=model, remedy="export a model that was given it")
     trained = load_denoiser(model)
+    if getattr(trained.network, "whole_image", False):
+        raise UserError(
+            f"{method.name} fits what it computes to each image, which no exported graph does",
+            file=model,
+            remedy="use `hsipipe denoise --model`, or export another network",
+        )
     merged: Callable[[], nn.Module] | None = getattr(trained.network, "merged", None)
     network = trained.network if merged is None else merged()
     network = network.eval().requires_grad_(False)
@@ -280,8 +286,9 @@ def _free_axes(exported: Apply, network: nn.Module, example: Tensor, candidates:
 
 
 def _largest_difference(exported: Apply, network: nn.Module, example: Tensor, free: dict[str, int]) -> float:
-    """Over the example, and over two other sizes along every free axis."""
-    others = [_resized(example, axis, many * step) for axis, step in free.items() for many in (1, 5)]
+    """Over the example, another image of its size, and two other sizes along every free axis."""
+    others = [example.square()]  # of other values: shows what a trace took for constant
+    others += [_resized(example, axis, many * step) for axis, step in free.items() for many in (1, 5)]
     return max(_difference(exported, network, noisy) for noisy in (example, *others))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import fields
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hsipipe.cases.split import Unit
 from hsipipe.degrade.noise import parse_noise
 from hsipipe.errors import UserError
-from hsipipe.files import sha256_of
+from hsipipe.files import sha256_of, write_json
 from hsipipe.keys import step_key
 from hsipipe.locks import held
 from hsipipe.methods import Method
@@ -98,9 +99,15 @@ def fit(
             key="split",
             remedy="split the case, or name a case with `models_from`",
         )
+    module = method.load()
+    if patch_settings["patch"] is None and not hasattr(module, "prepare"):
+        raise UserError(
+            f"method {method.name!r} does not say how large its training images are",
+            key="patch",
+            remedy="give its method.yaml a setting `patch` or `image_size`, or its model.py a `prepare`",
+        )
     check_image_size(settings.get("image_size"), train, case)
     noise = parse_noise(case_settings["noise"])
-    module = method.load()
     started = read_start(start)
     with CaseFile(case, scenes) as opened:
         pool = UnitPool(opened, train, seed=seed)
@@ -119,16 +126,18 @@ def fit(
             )
 
         draw = draw_noisy_patches
-        if hasattr(module, "prepare"):  # a training step of the method's own
-            draw = module.prepare(network, pool.cubes(0, torch.device("cpu")), noise=noise, seed=(opened.name, seed))
         judge = Judge(opened, module, seed=seed)
         loss = getattr(module, "loss", squared_error)
-        memory = training_memory(
-            deepcopy(network).to("meta"),
-            loss,
-            shapes_of(draw(0, torch.device("cpu"), 1), training.batch_size),
-            optimizer=training.optimizer,
-        )
+        reckoned: dict[str, Any] = {}
+
+        def before_training() -> None:
+            nonlocal draw
+            cpu = torch.device("cpu")
+            if hasattr(module, "prepare"):  # a training step of the method's own
+                draw = module.prepare(network, pool.cubes(0, cpu), noise=noise, seed=(opened.name, seed))
+            sizes = shapes_of(draw(0, cpu, 1), training.batch_size)
+            stand_in = deepcopy(network).to("meta")
+            reckoned.update(training_memory(stand_in, loss, sizes, optimizer=training.optimizer).as_dict())
 
         def draw_picture(model: torch.nn.Module, epoch: int | None) -> None:
             title = f"{method.name}, {opened.name}" + ("" if epoch is None else f", epoch {epoch}")
@@ -155,7 +164,15 @@ def fit(
                 seed=seed,
                 rate_factor=getattr(network, "rate_factor", None),
                 on_epoch=after_epoch,
+                before=before_training,
             )
+        # Of a training that ended before, this process has seen nothing: what was found then is kept beside its state.
+        kept = Path(state) / "memory.json"
+        if reckoned:
+            write_json(kept, {"key": training_key, **reckoned, "peak_gpu_bytes": cost.peak_gpu_memory_bytes})
+        memory = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+        if memory.pop("key", None) != training_key:
+            memory = {}
         save_model(
             output,
             model_state=result.model.state_dict(),
@@ -172,7 +189,7 @@ def fit(
                 "best_epoch": result.best_epoch,
                 "stopped_early": result.stopped_early,
                 "started_from": None if start is None else str(start),
-                "memory": {**memory.as_dict(), "peak_gpu_bytes": cost.peak_gpu_memory_bytes},
+                "memory": memory,
             },
         )
         with torch.no_grad():

@@ -84,11 +84,11 @@ def random_crop(cubes: Sequence[Tensor], *, side: int | None, seed: Sequence[obj
     """
     random = generator_for(*seed)
     pixels = [cube.shape[-2] * cube.shape[-1] for cube in cubes]
-    cube = cubes[int(random.choice(len(cubes), p=[count / sum(pixels) for count in pixels]))].cpu()
+    cube = cubes[int(random.choice(len(cubes), p=[count / sum(pixels) for count in pixels]))]
     largest = min(cube.shape[-2:])
     wanted = int(random.integers(min(SMALLEST_CROP, largest), largest + 1)) if side is None else min(side, largest)
     row, col = (int(random.integers(0, size - wanted + 1)) for size in cube.shape[-2:])
-    crop = cube[:, row : row + wanted, col : col + wanted]
+    crop = cube[:, row : row + wanted, col : col + wanted].float().cpu()
     crop = torch.rot90(crop, int(random.integers(4)), (-2, -1))
     plain = (crop.flip(-1) if random.integers(2) else crop).numpy()
     low, high = band_minmax(plain)

@@ -148,12 +148,11 @@ def prepare(
     The basis is the closed-form part of the training. Examples are made once, since each costs a run of the blind
     method; batches are windows of them, reflected and with random signs, which eigenimages have no preference for.
     """
-    on_cpu = [cube.float().cpu() for cube in cubes]
     components = network.basis.shape[1]
     if components:
-        network.basis.copy_(spectral_basis(on_cpu, components=components, seed=seed))
+        network.basis.copy_(spectral_basis(cubes, components=components, seed=seed))
     made = make_examples(
-        on_cpu,
+        cubes,
         count=network.examples if network.filter is not None else 1,
         side=network.side,
         effort=network.effort,

@@ -32,6 +32,8 @@ ADAPTATIONS: dict[str, tuple[str | None, bool]] = {
     "dora": ("dora", False),
 }
 
+EMBEDDING = ("vit.patch_embed.", "vit.pos_embed")  # what `take_over: blocks` leaves as it is
+
 
 class DenoisingTransformer(nn.Module):
     """Encoder and head: (B, C, H, W) noisy to (B, C, H, W) denoised, both sides multiples of a token's patch.
@@ -107,6 +109,7 @@ def build(
     quantisation: str = "nf4",
     double_quantisation: bool = True,
     train_patch_embedding: bool = False,
+    take_over: str = "all",
     lora_rate_factor: float = 10.0,
     checkpointing: bool = False,
 ) -> DenoisingTransformer:
@@ -122,6 +125,7 @@ def build(
         adapt: frozen, full, lora, qlora or dora.
         rank, alpha, dropout, targets, quantisation, double_quantisation: see `hsipipe.nets.lora.adapt`.
         train_patch_embedding: whether the patch embedding learns where the encoder is not trained as a whole.
+        take_over: what of the start is taken: all, or blocks, without patch embedding and positions.
         lora_rate_factor: factor on the learning rate of the adapters.
 
     Raises:
@@ -134,7 +138,7 @@ def build(
     )
     top = build_head(head, bands=bands, patch=token_side, width=body.width, channels=head_channels)
     if start is not None:
-        _take_over(start, body, wavelength_nm)
+        _take_over(start, body, wavelength_nm, what=take_over)
     kind, four_bits = ADAPTATIONS[adapt]
     if kind is not None:
         from hsipipe.nets.lora import adapt as add_adapters
@@ -161,7 +165,7 @@ def build(
     )
 
 
-def _take_over(start: Mapping[str, Any], encoder: Encoder, wavelength_nm: Sequence[float] | None) -> None:
+def _take_over(start: Mapping[str, Any], encoder: Encoder, wavelength_nm: Sequence[float] | None, *, what: str) -> None:
     """Load the start's weights into the encoder, fitted to it; say what was not as it should be."""
     state, report = adapt_weights(
         start["state"], encoder, source_nm=start.get("wavelength_nm"), target_nm=wavelength_nm
@@ -173,6 +177,8 @@ def _take_over(start: Mapping[str, Any], encoder: Encoder, wavelength_nm: Sequen
             found=", ".join(lacking[:4]) + (", ..." if len(lacking) > 4 else ""),
             remedy="give plain weights (of a model with adapters: merged)",
         )
+    if what == "blocks":
+        state = {name: value for name, value in state.items() if not name.startswith(EMBEDDING)}
     encoder.load_state_dict(state, strict=False)
     log.log(
         logging.WARNING if report.missing or report.mismatched else logging.INFO, "weights to start from: %s", report
