@@ -5,11 +5,13 @@ BIN := .venv/bin
 CONFIG ?= config/config.yaml
 PACKAGE_PYTHON ?= .venv-bench/bin/python
 DATA ?= $(HSIPIPE_MIRROR)
+# GPUs of this machine; with none, jobs made for a GPU share the cores instead of queueing for one.
+GPUS ?= $(shell nvidia-smi -L 2>/dev/null | grep -c '^GPU ')
 
 .PHONY: run test env lint format lock report bench
 
 run: env  ## run the demo: simulated scenes, every denoiser, tables, figures, report
-	$(BIN)/snakemake --configfile $(CONFIG)
+	$(BIN)/snakemake --configfile $(CONFIG) --resources gpu=$(GPUS)
 	$(BIN)/snakemake --configfile $(CONFIG) --report report.zip --quiet
 
 env: .venv/.ready
@@ -51,3 +53,4 @@ lock: env  ## renew the exact pins
 bench: env .venv-bench/.ready  ## time and score the denoisers beside the public package; DATA=folder of real scenes
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/denoising.py --package-python $(PACKAGE_PYTHON) --data $(DATA)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/reading.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/finetuning.py --update

@@ -114,9 +114,7 @@ def get_model(wildcards):
 def get_start(wildcards):
     """What a training starts from: the model of the encoder that it needs, or a file of weights; or nothing."""
     variant = get_variant(wildcards)
-    return (
-        paper.start_of(wildcards.task, wildcards.case, variant, wildcards.seed) or []
-    )
+    return paper.start_of(wildcards.task, wildcards.case, variant, wildcards.seed) or []
 
 
 def run_paths(name, runs):
