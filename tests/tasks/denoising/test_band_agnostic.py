@@ -1,11 +1,14 @@
 """What all networks that take any number of bands must do, whatever their paper."""
 
+import inspect
 from functools import partial
 
 import pytest
 import torch
 
 from hsipipe.methods import find_method
+from hsipipe.settings import settings_from, split
+from hsipipe.training.settings import TrainingSettings
 
 SMALL = {
     "denet": {"channels": 4},
@@ -122,3 +125,42 @@ def test_bfloat16_stays_close(small):
         with torch.autocast("cpu", torch.bfloat16):
             rough = network(noisy)
     assert (rough - exact).abs().max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("denet", {"channels": 0}),
+        ("denet", {"bands": 0}),
+        ("denet", {"window": 0}),
+        ("denet", {"overlap": 10}),
+        ("denet", {"overlap": -1}),
+        ("denet3d", {"channels": 0}),
+        ("denet3d", {"bands": 0}),
+        ("hsdt", {"channels": 0}),
+        ("hsdt", {"bands": 0}),
+        ("hsdt", {"depth": 0}),
+        ("hsdt", {"guide_bands": 0}),
+        ("memnet3d", {"channels": 0}),
+        ("memnet3d", {"bands": 0}),
+        ("memnet3d", {"memory_blocks": 0}),
+        ("memnet3d", {"residual_blocks": 0}),
+    ],
+)
+def test_sizes_are_checked(name, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        find_method("denoising", name).load().build(**wrong)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_method_file_fits_the_code(name):
+    method = find_method("denoising", name)
+    assert (method.kind, method.random, method.backend) == ("trained", True, "torch")
+    training, rest = split(TrainingSettings, method.complete({}))
+    made = settings_from(TrainingSettings, training)
+    assert (made.epochs, made.steps_per_epoch, made.batch_size, rest["patch"]) == (50, 250, 16, 64)
+    rates = [made.learning_rate_at(250 * epoch) for epoch in (0, 40, 45)]
+    assert rates == pytest.approx([1e-3, 1e-4, 1e-5])
+    parameters = inspect.signature(method.load().build).parameters
+    assert {*rest, "bands"} == {*parameters, "patch", "bands_per_patch"}
+    assert all(parameters[name].default == value for name, value in rest.items() if name in parameters)

@@ -1,12 +1,7 @@
-import inspect
-
 import pytest
 import torch
 
-from hsipipe.methods import find_method
-from hsipipe.settings import settings_from, split
 from hsipipe.tasks.denoising.methods.denet.model import build, window_bands
-from hsipipe.training.settings import TrainingSettings
 
 
 @pytest.fixture(autouse=True)
@@ -19,25 +14,6 @@ def test_parameter_count():
     assert sum(parameter.numel() for parameter in build().parameters()) == 2_743_488
     # a band more: 9 weights more per channel of the first and of the last convolution
     assert sum(parameter.numel() for parameter in build(window=11).parameters()) == 2_743_488 + 2 * 9 * 64
-
-
-@pytest.mark.parametrize("wrong", [{"channels": 0}, {"bands": 0}, {"window": 0}, {"overlap": 10}, {"overlap": -1}])
-def test_sizes_are_checked(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        build(**wrong)
-
-
-def test_method_file_fits_the_code():
-    method = find_method("denoising", "denet")
-    assert (method.kind, method.random, method.backend) == ("trained", True, "torch")
-    training, rest = split(TrainingSettings, method.complete({}))
-    made = settings_from(TrainingSettings, training)
-    assert (made.epochs, made.steps_per_epoch, made.batch_size, rest["patch"]) == (50, 250, 16, 64)
-    rates = [made.learning_rate_at(250 * epoch) for epoch in (0, 40, 45)]
-    assert rates == pytest.approx([1e-3, 1e-4, 1e-5])
-    parameters = inspect.signature(build).parameters
-    assert {*rest, "bands"} == {*parameters, "patch", "bands_per_patch"}
-    assert all(parameters[name].default == value for name, value in rest.items() if name in parameters)
 
 
 def test_windows_by_hand():

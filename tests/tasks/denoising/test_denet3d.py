@@ -1,13 +1,9 @@
-import inspect
 import itertools
 
 import pytest
 import torch
 
-from hsipipe.methods import find_method
-from hsipipe.settings import settings_from, split
 from hsipipe.tasks.denoising.methods.denet3d.model import build
-from hsipipe.training.settings import TrainingSettings
 
 
 @pytest.fixture(autouse=True)
@@ -22,25 +18,6 @@ def test_parameter_count():
     pairs = sum(before * after for before, after in itertools.pairwise(widths))
     small = sum(parameter.numel() for parameter in build(channels=1).parameters())
     assert small == 27 * (1 + pairs + 1) + 1 + 2 * sum(widths[1:])
-
-
-@pytest.mark.parametrize("wrong", [{"channels": 0}, {"bands": 0}])
-def test_sizes_are_checked(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        build(**wrong)
-
-
-def test_method_file_fits_the_code():
-    method = find_method("denoising", "denet3d")
-    assert (method.kind, method.random, method.backend) == ("trained", True, "torch")
-    training, rest = split(TrainingSettings, method.complete({}))
-    made = settings_from(TrainingSettings, training)
-    assert (made.epochs, made.steps_per_epoch, made.batch_size, rest["patch"]) == (50, 250, 16, 64)
-    rates = [made.learning_rate_at(250 * epoch) for epoch in (0, 40, 45)]
-    assert rates == pytest.approx([1e-3, 1e-4, 1e-5])
-    parameters = inspect.signature(build).parameters
-    assert {*rest, "bands"} == {*parameters, "patch", "bands_per_patch"}
-    assert all(parameters[name].default == value for name, value in rest.items() if name in parameters)
 
 
 def test_reach_along_the_bands():

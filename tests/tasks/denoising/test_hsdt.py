@@ -1,11 +1,7 @@
-import inspect
-
 import pytest
 import torch
 from torch.nn import functional
 
-from hsipipe.methods import find_method
-from hsipipe.settings import settings_from, split
 from hsipipe.tasks.denoising.methods.hsdt.model import (
     GuidedAttention,
     ModulatedFeedForward,
@@ -13,7 +9,6 @@ from hsipipe.tasks.denoising.methods.hsdt.model import (
     build,
     spectral_attention,
 )
-from hsipipe.training.settings import TrainingSettings
 
 
 @pytest.fixture(autouse=True)
@@ -26,25 +21,6 @@ def test_parameter_count():
     counts = [sum(parameter.numel() for parameter in build(channels=width).parameters()) for width in (8, 16, 32)]
     assert [round(count / 1e6, 2) for count in counts[:2]] == [0.13, 0.52]
     assert counts[2] / 1e6 == pytest.approx(2.09, rel=0.02)
-
-
-@pytest.mark.parametrize("wrong", [{"channels": 0}, {"bands": 0}, {"depth": 0}, {"guide_bands": 0}])
-def test_sizes_are_checked(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        build(**wrong)
-
-
-def test_method_file_fits_the_code():
-    method = find_method("denoising", "hsdt")
-    assert (method.kind, method.random, method.backend) == ("trained", True, "torch")
-    training, rest = split(TrainingSettings, method.complete({}))
-    made = settings_from(TrainingSettings, training)
-    assert (made.epochs, made.steps_per_epoch, made.batch_size, rest["patch"]) == (50, 250, 16, 64)
-    rates = [made.learning_rate_at(250 * epoch) for epoch in (0, 40, 45)]
-    assert rates == pytest.approx([1e-3, 1e-4, 1e-5])
-    parameters = inspect.signature(build).parameters
-    assert {*rest, "bands"} == {*parameters, "patch", "bands_per_patch"}
-    assert all(parameters[name].default == value for name, value in rest.items() if name in parameters)
 
 
 def test_attention_weights_by_hand():

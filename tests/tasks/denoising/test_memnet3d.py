@@ -1,12 +1,7 @@
-import inspect
-
 import pytest
 import torch
 
-from hsipipe.methods import find_method
-from hsipipe.settings import settings_from, split
 from hsipipe.tasks.denoising.methods.memnet3d.model import MemoryBlock, build
-from hsipipe.training.settings import TrainingSettings
 
 
 @pytest.fixture(autouse=True)
@@ -20,25 +15,6 @@ def test_parameter_count():
     # one channel, one block of one residual block: 5 convolutions of 27 or 2 weights, 5 normalisations of 2 or 4
     small = build(channels=1, memory_blocks=1, residual_blocks=1)
     assert sum(parameter.numel() for parameter in small.parameters()) == 4 * 27 + 2 + 4 * 2 + 4
-
-
-@pytest.mark.parametrize("wrong", [{"channels": 0}, {"bands": 0}, {"memory_blocks": 0}, {"residual_blocks": 0}])
-def test_sizes_are_checked(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        build(**wrong)
-
-
-def test_method_file_fits_the_code():
-    method = find_method("denoising", "memnet3d")
-    assert (method.kind, method.random, method.backend) == ("trained", True, "torch")
-    training, rest = split(TrainingSettings, method.complete({}))
-    made = settings_from(TrainingSettings, training)
-    assert (made.epochs, made.steps_per_epoch, made.batch_size, rest["patch"]) == (50, 250, 16, 64)
-    rates = [made.learning_rate_at(250 * epoch) for epoch in (0, 40, 45)]
-    assert rates == pytest.approx([1e-3, 1e-4, 1e-5])
-    parameters = inspect.signature(build).parameters
-    assert {*rest, "bands"} == {*parameters, "patch", "bands_per_patch"}
-    assert all(parameters[name].default == value for name, value in rest.items() if name in parameters)
 
 
 def test_gate_weighs_short_and_long_memories():
