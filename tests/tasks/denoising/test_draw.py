@@ -11,18 +11,18 @@ from matplotlib.text import Text
 from hsipipe.cases.bands import select_case_bands
 from hsipipe.cases.split import SplitSettings, split_scenes
 from hsipipe.errors import UserError
-from hsipipe.hdf5 import open_checked
 from hsipipe.methods import find_method
+from hsipipe.report.figures.labels import label_points, spread
+from hsipipe.report.figures.spectra import spread_pixels
 from hsipipe.report.scores import read_scores
 from hsipipe.report.style import start_figure
 from hsipipe.scenes.scene import Item, Scene, write_scene
 from hsipipe.tasks import load_task
-from hsipipe.tasks.denoising.case import PREDICTION_FORMAT, CaseFile
+from hsipipe.tasks.denoising.case import CaseFile
 from hsipipe.tasks.denoising.draw import KINDS
-from hsipipe.tasks.denoising.figures.labels import label_points, spread
 from hsipipe.tasks.denoising.figures.material import Material
-from hsipipe.tasks.denoising.figures.spectra import spread_pixels
 from hsipipe.tasks.denoising.settings import FIGURES
+from hsipipe.tasks.predictions import read_kept
 from hsipipe.tidy import collect_scores, write_scores
 
 CASE = {"noise": "gaussian:sigma=0.1", "seed": 0, "figure_unit": 1, "figure_band": 2}
@@ -91,6 +91,7 @@ def material(study, kind, *variants, metric="mpsnr", scores=None, **settings):
         scores=read_scores(study["inputs"]["scores"]) if scores is None else scores,
         kept={name: study["kept"][name] for name in chosen},
         records={name: json.loads(study["records"][name].read_text()) for name in chosen},
+        simulated=True,
         **{**given, "case_settings": {**CASE, **settings}},
     )
 
@@ -139,8 +140,7 @@ def test_the_scores_of_the_band_are_those_of_the_shown_unit_alone(study):
         truth = opened.truth(unit)
     assert set(shown.item) == {unit}
     for name, path in study["kept"].items():
-        with open_checked(path, PREDICTION_FORMAT, "") as file:
-            error = ((file["prediction"][2] - truth.cube[2])[truth.valid].astype(float) ** 2).mean()
+        error = ((read_kept(path)["prediction"][2] - truth.cube[2])[truth.valid].astype(float) ** 2).mean()
         values = shown[shown.variant == name].set_index("metric").value
         assert values["band_mse"] == pytest.approx(error, rel=1e-6), name
         assert values["band_psnr"] == pytest.approx(min(-10 * np.log10(error), 150) if error else 150, rel=1e-6), name

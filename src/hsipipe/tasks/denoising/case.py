@@ -21,7 +21,6 @@ from hsipipe.hdf5 import StackWriter, attach_axes, digest_of, open_checked, read
 from hsipipe.scenes.scene import Scene
 
 FORMAT = "hsipipe-denoising-case-1"
-PREDICTION_FORMAT = "hsipipe-denoising-prediction-1"
 AXES = {
     "noisy": ("item", "band", "row", "col"),
     "low": ("item", "band"),

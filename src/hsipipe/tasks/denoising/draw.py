@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hsipipe.report.figures.against import draw_parameters, draw_time
+from hsipipe.report.figures.bars import draw_bars
 from hsipipe.report.scores import read_scores
 from hsipipe.report.style import save_figure
-from hsipipe.tasks.denoising.figures.against import draw_parameters, draw_time
-from hsipipe.tasks.denoising.figures.bars import draw_bars
+from hsipipe.tasks.denoising.case import CaseFile
 from hsipipe.tasks.denoising.figures.material import Material
 from hsipipe.tasks.denoising.figures.pictures import draw_band, draw_visual
 from hsipipe.tasks.denoising.figures.spectra import draw_spectra
@@ -49,5 +50,7 @@ def draw(
     loaded = {name: json.loads(Path(path).read_text(encoding="utf-8")) for name, path in records.items()}
     frame = read_scores(scores)
     frame = frame[(frame.task == "denoising") & (frame.case == figure["case"])]
-    material = Material(figure, case, scenes, case_settings, frame, kept, loaded)
+    with CaseFile(case, scenes) as opened:
+        simulated = opened.simulated
+    material = Material(figure, frame, loaded, simulated, case, scenes, case_settings, kept)
     save_figure(KINDS[figure["kind"]](material), outputs)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hsipipe.hdf5 import open_checked, read_strings
 from hsipipe.metrics.denoising import score_band, score_cube
 from hsipipe.progress import progress
-from hsipipe.tasks.denoising.case import PREDICTION_FORMAT, CaseFile
+from hsipipe.tasks.denoising.case import CaseFile
 from hsipipe.tasks.denoising.shown import shown_band, shown_unit
+from hsipipe.tasks.predictions import open_predictions
 from hsipipe.tidy import Score
 
 
@@ -33,13 +33,12 @@ def score(
         UserError: the shown unit has no such band.
     """
     scores = []
-    with CaseFile(case, scenes) as opened, open_checked(prediction, PREDICTION_FORMAT, "run the method again") as file:
-        rows, cols = file["rows"][()], file["cols"][()]
-        names = read_strings(file, "item")
+    with CaseFile(case, scenes) as opened, open_predictions(prediction) as predictions:
+        names = predictions.names
         shown = None if case_settings is None else shown_unit(names, case_settings["figure_unit"])
-        for index, name in enumerate(progress(names, "scoring")):
+        for name in progress(names, "scoring"):
             truth = opened.truth(name)
-            cube = file["prediction"][index, :, : rows[index], : cols[index]]
+            cube = predictions.read(name)
             good = truth.good
             measured = score_cube(
                 truth.cube[good], cube[good], valid=truth.valid, low=truth.low[good], high=truth.high[good]

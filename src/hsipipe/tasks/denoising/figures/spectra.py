@@ -4,60 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from hsipipe.report.style import start_figure
+from hsipipe.report.figures.spectra import draw_pixel_spectra
 from hsipipe.tasks.denoising.figures.material import CONTROLS, Material
-
-
-def spread_pixels(cube: np.ndarray, valid: np.ndarray, count: int) -> list[tuple[int, int]]:
-    """Pixels whose spectra differ most: the one nearest to the mean, then each time the farthest from those taken."""
-    where = np.argwhere(valid)
-    spectra = cube[:, valid].T
-    taken = [int(((spectra - spectra.mean(axis=0)) ** 2).sum(axis=1).argmin())]
-    # The 98th percentile of the distances, not their maximum, so that a single outlier is not what is shown.
-    distance = ((spectra - spectra[taken[0]]) ** 2).sum(axis=1)
-    while len(taken) < min(count, len(where)):
-        taken.append(int(np.abs(distance - np.percentile(distance, 98)).argmin()))
-        distance = np.minimum(distance, ((spectra - spectra[taken[-1]]) ** 2).sum(axis=1))
-    return [(int(where[index][0]), int(where[index][1])) for index in taken]
-
-
-def _gaps(centres: np.ndarray) -> np.ndarray:
-    """Where bands are missing: positions before which the step is over five times the usual one."""
-    steps = np.diff(centres.astype(float))
-    return np.flatnonzero(steps > 5 * np.median(steps)) + 1 if len(steps) else np.zeros(0, int)
-
-
-def _with_gaps(values: np.ndarray, breaks: np.ndarray) -> np.ndarray:
-    """A spectrum with NaN at its gaps, so that no line is drawn across them."""
-    return np.insert(values.astype(float), breaks, np.nan)
 
 
 def draw_spectra(material: Material) -> Any:
     """Spectra of four pixels that differ most: truth, noisy input and each method."""
     shown = material.shown()
-    truth, noisy = shown.truth, shown.noisy
     predictions = {name: cube for name, cube in material.predictions().items() if name not in CONTROLS}
-    order = (
-        np.arange(len(truth.cube)) if truth.wavelength_nm is None else np.argsort(truth.wavelength_nm, kind="stable")
+    return draw_pixel_spectra(
+        shown.truth.cube,
+        ("noisy", shown.noisy),
+        predictions,
+        valid=shown.truth.valid,
+        wavelength_nm=shown.truth.wavelength_nm,
+        title=f"{material.heading}: {shown.name}",
+        ylabel="value, band scaled to [0, 1]",
     )
-    centres = order if truth.wavelength_nm is None else truth.wavelength_nm[order]
-    bare, breaks = centres, _gaps(centres)
-    centres = np.insert(centres.astype(float), breaks, np.nan)
-    pixels = spread_pixels(truth.cube, truth.valid, 4)
-    figure, axes = start_figure(10, 6.4, nrows=2, ncols=2, sharex=True)
-    for axis, (row, col) in zip(axes.ravel(), pixels, strict=False):
-        axis.plot(bare, noisy[order, row, col], ".", color="#b8c1cc", markersize=2.5, label="noisy")
-        for name, cube in predictions.items():
-            axis.plot(centres, _with_gaps(cube[order, row, col], breaks), linewidth=1.0, label=name)
-        axis.plot(centres, _with_gaps(truth.cube[order, row, col], breaks), color="black", linewidth=1.4, label="truth")
-        axis.set_title(f"row {row}, column {col}")
-    for axis in axes[-1]:
-        axis.set_xlabel("band" if truth.wavelength_nm is None else "wavelength [nm]")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("value, band scaled to [0, 1]")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", fontsize=8)
-    figure.suptitle(f"{material.heading}: {shown.name}", fontsize=10)
-    return figure

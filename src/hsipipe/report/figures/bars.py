@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from hsipipe.metrics.registry import METRICS
+from hsipipe.report.figures.results import Results
 from hsipipe.report.style import KIND_COLOURS, start_figure
-from hsipipe.tasks.denoising.figures.material import Material
 
 
-def draw_bars(material: Material) -> Any:
+def draw_bars(results: Results) -> Any:
     """Mean score of each variant, with the spread over test units."""
-    metric = METRICS[material.figure["metric"]]
+    metric = METRICS[results.figure["metric"]]
     rows = [
         (variant, row["mean"], row["spread"] if row["units"] > 1 else 0.0, row["units"])
-        for variant, row in material.means().items()
+        for variant, row in results.means().items()
     ]
     rows.sort(key=lambda row: row[1], reverse=not metric.higher_is_better)
     figure, axis = start_figure(7.5, 0.32 * len(rows) + 1.3)
@@ -25,7 +25,7 @@ def draw_bars(material: Material) -> Any:
         places,
         [row[1] for row in rows],
         xerr=[row[2] for row in rows],
-        color=[material.colour(row[0]) for row in rows],
+        color=[results.colour(row[0]) for row in rows],
         error_kw={"ecolor": "#1b2430", "elinewidth": 1, "capsize": 2},
         height=0.72,
     )
@@ -38,8 +38,8 @@ def draw_bars(material: Material) -> Any:
     units = int(max(row[3] for row in rows))
     spread = f"; bar ends ± sd over {units} test units" if units > 1 else "; one test unit"
     axis.set_xlabel(f"{metric.heading}{spread}")
-    axis.set_title(material.heading)
-    used = {material.kind(variant) for variant in material.records}
+    axis.set_title(results.heading)
+    used = {results.kind(variant) for variant in results.records}
     from matplotlib.patches import Patch
 
     axis.legend(

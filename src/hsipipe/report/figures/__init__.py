@@ -1,0 +1,1 @@
+"""The figures that tasks share, drawn from `Results` or from plain arrays."""

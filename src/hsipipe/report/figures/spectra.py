@@ -1,0 +1,78 @@
+"""Spectra of a few pixels: truth, what was observed, and what methods make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hsipipe.report.style import start_figure
+
+PIXELS = 4
+
+
+def spread_pixels(cube: np.ndarray, valid: np.ndarray, count: int) -> list[tuple[int, int]]:
+    """Pixels whose spectra differ most: the one nearest to the mean, then each time the farthest from those taken."""
+    where = np.argwhere(valid)
+    spectra = cube[:, valid].T
+    taken = [int(((spectra - spectra.mean(axis=0)) ** 2).sum(axis=1).argmin())]
+    # The 98th percentile of the distances, not their maximum, so that a single outlier is not what is shown.
+    distance = ((spectra - spectra[taken[0]]) ** 2).sum(axis=1)
+    while len(taken) < min(count, len(where)):
+        taken.append(int(np.abs(distance - np.percentile(distance, 98)).argmin()))
+        distance = np.minimum(distance, ((spectra - spectra[taken[-1]]) ** 2).sum(axis=1))
+    return [(int(where[index][0]), int(where[index][1])) for index in taken]
+
+
+def _gaps(centres: np.ndarray) -> np.ndarray:
+    """Where bands are missing: positions before which the step is over five times the usual one."""
+    steps = np.diff(centres.astype(float))
+    return np.flatnonzero(steps > 5 * np.median(steps)) + 1 if len(steps) else np.zeros(0, int)
+
+
+def _with_gaps(values: np.ndarray, breaks: np.ndarray) -> np.ndarray:
+    """A spectrum with NaN at its gaps, so that no line is drawn across them."""
+    return np.insert(values.astype(float), breaks, np.nan)
+
+
+def draw_pixel_spectra(
+    truth: np.ndarray,
+    observed: tuple[str, np.ndarray],
+    predictions: Mapping[str, np.ndarray],
+    *,
+    valid: np.ndarray,
+    wavelength_nm: np.ndarray | None,
+    title: str,
+    ylabel: str,
+) -> Any:
+    """Spectra of the four pixels that differ most.
+
+    Args:
+        truth: (bands, rows, cols), a black line.
+        observed: name and cube (bands, rows, cols) of what the methods were given, dots.
+        predictions: variant -> cube, lines.
+        valid: (rows, cols) bool: pixels that may be chosen.
+        wavelength_nm: (bands,) or None; lines break where bands are missing.
+        title: heading.
+        ylabel: what the values are.
+    """
+    order = np.arange(len(truth)) if wavelength_nm is None else np.argsort(wavelength_nm, kind="stable")
+    bare = order if wavelength_nm is None else wavelength_nm[order]
+    breaks = _gaps(bare)
+    centres = np.insert(bare.astype(float), breaks, np.nan)
+    figure, axes = start_figure(10, 6.4, nrows=2, ncols=2, sharex=True)
+    for axis, (row, col) in zip(axes.ravel(), spread_pixels(truth, valid, PIXELS), strict=False):
+        axis.plot(bare, observed[1][order, row, col], ".", color="#b8c1cc", markersize=2.5, label=observed[0])
+        for name, cube in predictions.items():
+            axis.plot(centres, _with_gaps(cube[order, row, col], breaks), linewidth=1.0, label=name)
+        axis.plot(centres, _with_gaps(truth[order, row, col], breaks), color="black", linewidth=1.4, label="truth")
+        axis.set_title(f"row {row}, column {col}")
+    for axis in axes[-1]:
+        axis.set_xlabel("band" if wavelength_nm is None else "wavelength [nm]")
+    for axis in axes[:, 0]:
+        axis.set_ylabel(ylabel)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    return figure
