@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -15,8 +15,17 @@ from hsipipe.bands.ranking import pca, peer_every_nth, peer_pca, variance
 from hsipipe.bands.spectrum import every, listed, random, region, rgb, uniform
 from hsipipe.bands.table import BandSelection, read_bands_csv, write_bands_csv
 from hsipipe.errors import UserError, unknown
+from hsipipe.settings import convert
 
-__all__ = ["STRATEGIES", "BandSelection", "check_band_settings", "fit_bands", "read_bands_csv", "write_bands_csv"]
+__all__ = [
+    "STRATEGIES",
+    "BandSelection",
+    "check_band_settings",
+    "check_band_values",
+    "fit_bands",
+    "read_bands_csv",
+    "write_bands_csv",
+]
 
 STRATEGIES: dict[str, Callable[..., Choice]] = {
     "all": every,
@@ -36,6 +45,16 @@ NEEDS_SPECTRA = frozenset({"pca", "variance", "issc", "opbs", "peer-pca"})
 """Strategies that must be given training spectra."""
 
 
+LIMITS: dict[str, dict[str, float]] = {
+    "count": {"minimum": 1},
+    "per_region": {"minimum": 1},
+    "components": {"minimum": 1},
+    "bands": {"minimum": 0},
+    "tolerance_nm": {"minimum": 0},
+    "regularisation": {"minimum": 0},
+}
+
+
 def check_band_settings(settings: Mapping[str, Any]) -> None:
     """Raise UserError unless the strategy and its settings exist and the required ones are given."""
     strategy = settings.get("strategy")
@@ -50,6 +69,14 @@ def check_band_settings(settings: Mapping[str, Any]) -> None:
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in settings:
             raise UserError(f"the strategy {strategy!r} needs {name}", key=f"bands.{name}")
+
+
+def check_band_values(settings: Mapping[str, Any]) -> None:
+    """Raise UserError unless the values of a config's band selection have the types that its strategy asks for."""
+    hints = get_type_hints(STRATEGIES[settings["strategy"]])
+    for name, value in settings.items():
+        if name in hints:
+            convert(value, hints[name], LIMITS.get(name, {}), None, f"bands.{name}")
 
 
 def _parameters(strategy: str) -> dict[str, inspect.Parameter]:

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from typing import Any
 
-from hsipipe.bands.selection import STRATEGIES, check_band_settings
-from hsipipe.cases.split import SplitSettings
+from hsipipe.cases.settings import CommonCaseSettings
 from hsipipe.degrade.noise import parse_noise
 from hsipipe.errors import UserError
-from hsipipe.settings import convert
 
-BAND_LIMITS: dict[str, dict[str, float]] = {
-    "count": {"minimum": 1},
-    "per_region": {"minimum": 1},
-    "components": {"minimum": 1},
-    "bands": {"minimum": 0},
-    "tolerance_nm": {"minimum": 0},
-    "regularisation": {"minimum": 0},
-}
 FIGURES = ("bars", "visual", "spectra", "time", "band", "parameters")  # the kinds of figure that `draw` knows
 
 # Which settings of a case each step reads: a change of the others does not make it run again.
@@ -33,39 +23,11 @@ USED_BY = {
 }
 
 
-@dataclass(frozen=True)
-class CaseSettings:
+@dataclass(frozen=True, kw_only=True)
+class CaseSettings(CommonCaseSettings):
     """A denoising case: scenes, split, bands, noise."""
 
-    scenes: list[str] = field(
-        metadata={
-            "meaning": "names of scenes: of the catalogue, or of the config's `scenes`",
-            "nonempty": True,
-            "distinct": True,
-        }
-    )
     noise: Any = field(metadata={"meaning": "a preset such as `hyspecnet`, or a list of noise components"})
-    split: SplitSettings = field(default_factory=SplitSettings, metadata={"meaning": "how units are shared out"})
-    bands: dict[str, Any] = field(
-        default_factory=lambda: {"strategy": "all"}, metadata={"meaning": "band selection: strategy and its settings"}
-    )
-    crop: tuple[int, int] | None = field(
-        default=None, metadata={"meaning": "use at most these central rows, columns", "minimum": 1}
-    )
-    items: int | None = field(
-        default=None, metadata={"meaning": "use at most this many items of each scene", "minimum": 1}
-    )
-    seed: int = field(default=0, metadata={"meaning": "seed of the synthesised noise"})
-    models_from: str | None = field(
-        default=None, metadata={"meaning": "another case whose trained models are used here, without retraining"}
-    )
-    variants: list[str] | None = field(
-        default=None,
-        metadata={"meaning": "variants to run on this case; all if absent", "nonempty": True, "distinct": True},
-    )
-    figure_unit: int = field(
-        default=0, metadata={"meaning": "which test unit (by its number) the pictures show", "minimum": 0}
-    )
     figure_band: int | None = field(
         default=None,
         metadata={
@@ -76,18 +38,9 @@ class CaseSettings:
     )
 
     def __post_init__(self) -> None:
-        check_band_settings(self.bands)
-        _check_band_values(self.bands)
+        super().__post_init__()
         _check_figure_band(self.figure_band, self.bands)
         parse_noise(self.noise)
-
-
-def _check_band_values(bands: dict[str, Any]) -> None:
-    """Check the values of a band selection by the types of its strategy's parameters."""
-    hints = get_type_hints(STRATEGIES[bands["strategy"]])
-    for name, value in bands.items():
-        if name in hints:
-            convert(value, hints[name], BAND_LIMITS.get(name, {}), None, f"bands.{name}")
 
 
 def _check_figure_band(band: int | None, bands: dict[str, Any]) -> None:
