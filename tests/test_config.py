@@ -148,6 +148,7 @@ def test_the_study_that_the_others_change_is_right():
         ("tables.all.metrics", [], "a table needs columns"),
         ("tables.all.metrics", ["mpsnrr"], "did you mean 'mpsnr'"),
         ("tables.all.published.columns", {"psnr": {"sdv": 30}}, "did you mean 'svd'"),
+        ("tables.all.published.others", ["svd"], "'svd' is a variant that is run here"),
         ("figures.bars.kind", "bar", "did you mean 'bars'"),
         # claims
         ("claims.0.task", "denoisin", r"claims\[0\]: unknown task 'denoisin'; did you mean 'denoising'"),

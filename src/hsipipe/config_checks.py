@@ -11,6 +11,7 @@ from hsipipe.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from hsipipe.config import Paper
+    from hsipipe.config_sections import PublishedSettings
 
 SHARED_WITH_ENCODER = ("preset",)  # other differences are adapted when the weights are taken over
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -24,9 +25,8 @@ def check_paper(paper: Paper, where: str, *, sizes: Collection[str] = ()) -> Non
     for key, table in paper.tables.items():
         here = f"{where}: tables.{key}"
         _check_shown(paper, table.task, table.cases, table.variants or [], here)
-        for heading, values in (table.published.columns if table.published else {}).items():
-            for name in values:
-                _find("variant", name, paper.variants[table.task], f"{here}.published.columns.{heading}")
+        if table.published is not None:
+            _check_published(table.published, list(paper.variants[table.task]), f"{here}.published")
     for key, figure in paper.figures.items():
         here = f"{where}: figures.{key}"
         _check_shown(paper, figure.task, [figure.case], figure.variants or [], here)
@@ -44,6 +44,16 @@ def _find(kind: str, name: str, choices: Iterable[str], where: str) -> None:
     known = list(choices)
     if name not in known:
         raise unknown(kind, name, known, file=where)
+
+
+def _check_published(published: PublishedSettings, variants: list[str], where: str) -> None:
+    """Check that published numbers are of variants, or of systems that are listed as others."""
+    for name in published.others:
+        if name in variants:
+            raise UserError(f"{name!r} is a variant that is run here", file=f"{where}.others")
+    for heading, values in published.columns.items():
+        for name in values:
+            _find("variant", name, [*variants, *published.others], f"{where}.columns.{heading}")
 
 
 def _check_names(paper: Paper, where: str) -> None:

@@ -58,6 +58,10 @@ class PublishedSettings:
 
     source: str = field(metadata={"meaning": "where they are printed"})
     columns: dict[str, dict[str, float]] = field(metadata={"meaning": "heading -> {variant: published number}"})
+    others: list[str] = field(
+        default_factory=list,
+        metadata={"meaning": "systems in `columns` that are not run here, in rows of their own", "distinct": True},
+    )
 
 
 @dataclass(frozen=True)
@@ -92,9 +96,7 @@ class FigureSettings:
     """A figure of a task."""
 
     task: str = field(metadata={"meaning": "the task that draws it"})
-    kind: str = field(
-        metadata={"meaning": "which of the task's figures (denoising: bars, visual, spectra, time, band, parameters)"}
-    )
+    kind: str = field(metadata={"meaning": "which of the task's figures, see docs/config.md"})
     case: str = field(metadata={"meaning": "the case it shows"})
     title: str = field(default="", metadata={"meaning": "heading"})
     variants: list[str] | None = field(

@@ -28,7 +28,7 @@ def table(tmp_path):
         "metrics": ["mpsnr"],
         "costs": [],
         "note": "",
-        "published": {"source": "Table 1", "columns": {"paper": {"net": 25.5}}},
+        "published": {"source": "Table 1", "columns": {"paper": {"net": 25.5, "peer": 24.5}}, "others": ["peer"]},
         "rows": {
             "noisy": {"title": "", "kind": "direct"},
             "net": {"title": "", "kind": "trained"},
@@ -48,6 +48,7 @@ def test_markdown_shows_spread_best_published_and_simulated(table):
     assert "| noisy | direct | 10.00 | – |" in text
     assert "| ceiling | oracle | 40.00 | – |" in text
     assert "| absent | direct | – | – |" in text
+    assert "| peer | published | – | 24.5 |" in text
     assert "simulated" in text
     assert "Table 1" in text
 
@@ -57,6 +58,8 @@ def test_csv_holds_the_numbers(table):
     assert frame.loc["net", "mean"] == 21
     assert frame.loc["net", "seeds"] == 2
     assert frame.loc["net", "published: paper"] == 25.5
+    assert frame.loc["peer", "kind"] == "published"
+    assert frame.loc["peer", "published: paper"] == 24.5
 
 
 def test_latex_escapes(table):

@@ -103,9 +103,11 @@ def write_table(
                 if value is not None:
                     about_cost = {"variant": variant, "kind": about["kind"], "case": case, "metric": cost}
                     lines_of_csv.append({**about_cost, "mean": value})
-        for _, values in published:
-            line.append((f"{values[variant]:,.10g}" if variant in values else "–", False))
-        cells.append(line)
+        cells.append([*line, *_published_cells(variant, published)])
+    for other in (table.get("published") or {}).get("others", []):
+        dashes = [("–", False)] * (len(columns) + len(table["costs"]) * len(table["cases"]))
+        cells.append([(other, False), ("published", False), *dashes, *_published_cells(other, published)])
+        lines_of_csv.append({"variant": other, "kind": "published"})
     headings = ["variant", "kind", *(heading for _, _, heading in columns)]
     for case in table["cases"]:
         headings += [f"{case}: {COSTS[cost].heading}" if several else COSTS[cost].heading for cost in table["costs"]]
@@ -118,6 +120,10 @@ def write_table(
     write_text(markdown, _markdown(table["title"], headings, cells, notes))
     write_text(tex, _latex(table["title"], headings, cells, notes))
     write_text(html, html_page(table["title"], _html_table(headings, cells), notes))
+
+
+def _published_cells(name: str, published: list[tuple[str, dict[str, float]]]) -> list[tuple[str, bool]]:
+    return [(f"{values[name]:,.10g}" if name in values else "–", False) for _, values in published]
 
 
 def _plain(row: pd.Series) -> dict[str, Any]:

@@ -25,15 +25,17 @@ def spread_pixels(cube: np.ndarray, valid: np.ndarray, count: int) -> list[tuple
     return [(int(where[index][0]), int(where[index][1])) for index in taken]
 
 
-def _gaps(centres: np.ndarray) -> np.ndarray:
-    """Where bands are missing: positions before which the step is over five times the usual one."""
-    steps = np.diff(centres.astype(float))
-    return np.flatnonzero(steps > 5 * np.median(steps)) + 1 if len(steps) else np.zeros(0, int)
+def break_at_gaps(wavelength_nm: np.ndarray | None, bands: int) -> tuple[np.ndarray, np.ndarray]:
+    """How to draw spectra of `bands` values as lines: positions on the axis, and the band at each.
 
-
-def _with_gaps(values: np.ndarray, breaks: np.ndarray) -> np.ndarray:
-    """A spectrum with NaN at its gaps, so that no line is drawn across them."""
-    return np.insert(values.astype(float), breaks, np.nan)
+    Bands are sorted by wavelength (without one: by number). Where bands are missing (a step over five times the usual)
+    stands a NaN among the positions and -1 among the bands, so that no line is drawn across.
+    """
+    order = np.arange(bands) if wavelength_nm is None else np.argsort(wavelength_nm, kind="stable")
+    centres = order.astype(float) if wavelength_nm is None else wavelength_nm[order].astype(float)
+    steps = np.diff(centres)
+    breaks = np.flatnonzero(steps > 5 * np.median(steps)) + 1 if len(steps) else np.zeros(0, int)
+    return np.insert(centres, breaks, np.nan), np.insert(order, breaks, -1)
 
 
 def draw_pixel_spectra(
@@ -57,16 +59,17 @@ def draw_pixel_spectra(
         title: heading.
         ylabel: what the values are.
     """
-    order = np.arange(len(truth)) if wavelength_nm is None else np.argsort(wavelength_nm, kind="stable")
-    bare = order if wavelength_nm is None else wavelength_nm[order]
-    breaks = _gaps(bare)
-    centres = np.insert(bare.astype(float), breaks, np.nan)
+    centres, order = break_at_gaps(wavelength_nm, len(truth))
+
+    def line(cube: np.ndarray, row: int, col: int) -> np.ndarray:
+        return np.where(order < 0, np.nan, cube[order, row, col])
+
     figure, axes = start_figure(10, 6.4, nrows=2, ncols=2, sharex=True)
     for axis, (row, col) in zip(axes.ravel(), spread_pixels(truth, valid, PIXELS), strict=False):
-        axis.plot(bare, observed[1][order, row, col], ".", color="#b8c1cc", markersize=2.5, label=observed[0])
+        axis.plot(centres, line(observed[1], row, col), ".", color="#b8c1cc", markersize=2.5, label=observed[0])
         for name, cube in predictions.items():
-            axis.plot(centres, _with_gaps(cube[order, row, col], breaks), linewidth=1.0, label=name)
-        axis.plot(centres, _with_gaps(truth[order, row, col], breaks), color="black", linewidth=1.4, label="truth")
+            axis.plot(centres, line(cube, row, col), linewidth=1.0, label=name)
+        axis.plot(centres, line(truth, row, col), color="black", linewidth=1.4, label="truth")
         axis.set_title(f"row {row}, column {col}")
     for axis in axes[-1]:
         axis.set_xlabel("band" if wavelength_nm is None else "wavelength [nm]")
