@@ -29,6 +29,7 @@ from hsipipe.config_sections import (
 from hsipipe.errors import UserError
 from hsipipe.scenes.simulate import simulate_scene
 from hsipipe.tasks.denoising.settings import CaseSettings
+from hsipipe.tasks.fusion.settings import CaseSettings as FusionCaseSettings
 
 ROOT = Path(__file__).parent.parent
 STUDY = yaml.safe_load("""
@@ -308,6 +309,7 @@ def test_a_file_that_is_no_config(tmp_path):
         ("scenes.NAME", SimulateSettings),
         ("denoising.cases.NAME", CaseSettings),
         ("denoising.cases.NAME", SplitSettings),
+        ("fusion.cases.NAME", FusionCaseSettings),
         ("tables.NAME", TableSettings),
         ("figures.NAME", FigureSettings),
         ("claims", ClaimSettings),

@@ -66,7 +66,7 @@ def test_latex_escapes(table):
     text = table["tex"].read_text()
     assert r"\textbf{21.00 $\pm$ 1.41}" in text
     assert "±" not in text
-    assert text.count(r"\\") == 5
+    assert text.count(r"\\") == 6
 
 
 def test_html_is_whole(table):
