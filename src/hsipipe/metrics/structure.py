@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import correlate1d
+from scipy.ndimage import correlate1d, uniform_filter1d
 
 from hsipipe.metrics.spatial import check_shapes
 
@@ -85,16 +85,23 @@ def uqi(truth: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None = No
         raise ValueError(f"an image of {truth.shape[1:]} has no {window} x {window} block")
     whole = None
     if mask is not None:
-        whole = _block_means(mask.astype(np.float64), window) > 1 - 0.5 / window**2
+        whole = block_means(mask.astype(np.float64), window) > 1 - 0.5 / window**2
         if not whole.any():
             return float("nan")
+    stack = np.empty((4, *truth.shape[1:]))
     total = 0.0
     for expected, found in zip(truth, prediction, strict=True):
-        x, y = expected.astype(np.float64), found.astype(np.float64)
-        mean_x, mean_y = _block_means(x, window), _block_means(y, window)
+        x, y, squares, product = stack
+        x[...], y[...] = expected, found
+        if mask is not None:
+            x[~mask] = 0
+            y[~mask] = 0
+        np.multiply(x, y, out=product)
+        np.multiply(x, x, out=squares)
+        squares += y * y
+        mean_x, mean_y, squares, product = block_means(stack, window)
         cross, power = mean_x * mean_y, mean_x**2 + mean_y**2
-        covariance = _block_means(x * y, window) - cross
-        spread = _block_means(x * x + y * y, window) - power
+        covariance, spread = product - cross, squares - power
         flat = spread <= 1e-12 * power  # rounding of the running sums
         with np.errstate(divide="ignore", invalid="ignore"):
             quality = np.where(flat, 1.0, 2 * covariance / spread) * np.where(power > 0, 2 * cross / power, 1.0)
@@ -102,8 +109,11 @@ def uqi(truth: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None = No
     return total / len(truth)
 
 
-def _block_means(image: np.ndarray, window: int) -> np.ndarray:
-    """Means of all window x window blocks of (H, W), by running sums: (H - window + 1, W - window + 1)."""
-    sums = np.pad(image, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    blocks = sums[window:, window:] - sums[:-window, window:] - sums[window:, :-window] + sums[:-window, :-window]
-    return blocks / window**2
+def block_means(images: np.ndarray, window: int) -> np.ndarray:
+    """Means of all window x window blocks of (..., H, W), by running sums: (..., H - window + 1, W - window + 1)."""
+    before = window // 2
+    for axis in (-2, -1):
+        count = images.shape[axis] - window + 1
+        images = uniform_filter1d(images, window, axis=axis, mode="nearest")
+        images = np.moveaxis(np.moveaxis(images, axis, 0)[before : before + count], 0, axis)
+    return images
