@@ -85,7 +85,7 @@ def test_commands_exist(words):
     options = make_parser().parse_args(words[1:])
     if getattr(options, "method", None):
         find_method("denoising", options.method)
-    if options.verb == "degrade":
+    if options.verb == "degrade" and options.noise is not None:
         parse_noise(options.noise)
     if options.verb == "train":
         paper = load_paper(read_config(ROOT / options.config), file=options.config)

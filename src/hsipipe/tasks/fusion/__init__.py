@@ -1,0 +1,1 @@
+"""Fusion: a high-resolution hyperspectral cube from a low-resolution one and a high-resolution multispectral image."""

@@ -1,0 +1,1 @@
+"""The figures of fusion, one kind a function."""
