@@ -1,0 +1,1 @@
+"""The fusion methods, a folder each; see docs/methods.md."""

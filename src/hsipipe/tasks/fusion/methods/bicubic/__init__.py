@@ -1,0 +1,1 @@
+"""Bicubic interpolation of the HSI."""

@@ -1,0 +1,1 @@
+"""Coupled non-negative matrix factorisation."""

@@ -1,0 +1,1 @@
+"""Generalised Laplacian pyramid matched to the modulation transfer function."""

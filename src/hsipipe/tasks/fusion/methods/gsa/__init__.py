@@ -1,0 +1,1 @@
+"""Gram-Schmidt adaptive component substitution."""

@@ -1,0 +1,1 @@
+"""Convex subspace fusion with vector total variation."""

@@ -1,0 +1,1 @@
+"""The best quadratic per-pixel map, fitted to the truth."""

@@ -1,0 +1,1 @@
+"""Closed-form linear or quadratic regression."""

@@ -1,0 +1,1 @@
+"""Smoothing-filter-based intensity modulation."""
