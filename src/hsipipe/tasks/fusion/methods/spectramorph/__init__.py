@@ -1,0 +1,1 @@
+"""SpectraMorph: latents of a small network per pixel, mixed with fixed endmembers."""
