@@ -54,3 +54,4 @@ bench: env .venv-bench/.ready  ## time and score the denoisers beside the public
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/denoising.py --package-python $(PACKAGE_PYTHON) --data $(DATA)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/reading.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/finetuning.py --update
+	$(BIN)/python benchmarks/fusion.py --data $(DATA)
