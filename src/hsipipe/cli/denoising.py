@@ -1,17 +1,12 @@
-"""Verbs of denoising: denoise, score; and the list of methods."""
+"""The verb of denoising, denoise; and the list of methods."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hsipipe.cli.output import pair_outputs, print_json
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from hsipipe.scenes.scene import Item
 
 DEFAULT_METHOD = "blind"
 
@@ -32,13 +27,6 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
     )
     denoise.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda waits for a free GPU")
     denoise.set_defaults(function=denoise_files)
-
-    score = verbs.add_parser("score", parents=[common, arrays], help="compare a prediction with the truth")
-    score.add_argument("task", choices=["denoising"])
-    score.add_argument("--truth", required=True, metavar="FILE[:KEY]")
-    score.add_argument("--prediction", required=True, metavar="FILE[:KEY]")
-    score.add_argument("--json", action="store_true", help="one JSON object")
-    score.set_defaults(function=score_files)
 
     methods = verbs.add_parser("methods", parents=[common], help="the methods there are")
     methods.add_argument("--task", help="of one task only")
@@ -100,61 +88,6 @@ def _claim_gpu() -> str:
     if claimed.kind == "cpu":
         raise UserError("no GPU to compute on", key="--device cuda", found=claimed.note, remedy="leave it out")
     return claimed.torch_name
-
-
-def score_files(options: argparse.Namespace) -> None:
-    """Score one file against another, bands scaled to [0, 1] by the truth's range."""
-    from hsipipe.degrade.normalise import normalise
-    from hsipipe.errors import UserError
-    from hsipipe.metrics.denoising import score_cube
-    from hsipipe.scenes.scaled import scale_item
-
-    truth, prediction = _read_scored(options.truth, options), _read_scored(options.prediction, options)
-    if truth.cube.shape != prediction.cube.shape:
-        raise UserError(
-            f"has {prediction.cube.shape} (bands, rows, cols), the truth has {truth.cube.shape}",
-            file=options.prediction,
-            remedy="score files of the same size and bands",
-        )
-    missing = int((truth.valid & _without_value(prediction, truth)).sum())
-    if missing:
-        raise UserError(
-            f"has no value (nodata, NaN, infinite or all zero) at {missing:,} of the truth's {truth.valid.sum():,} "
-            "valid pixels",
-            file=options.prediction,
-            remedy="predict every pixel, or mark these in the truth as nodata",
-        )
-    scaled = scale_item(truth)
-    cube = normalise(prediction.cube[truth.good_bands].astype("float32"), scaled.low, scaled.high)
-    scores = score_cube(scaled.cube, cube, valid=truth.valid, low=scaled.low, high=scaled.high)
-    if options.json:
-        print_json({metric: value for metric, value, _ in scores})
-        return
-    for metric, value, unit in scores:
-        print(f"{metric:>14}  {value:.6g} {unit}".rstrip())
-
-
-def _read_scored(address: str, options: argparse.Namespace) -> Item:
-    from hsipipe.scenes.readers import read_image, split_key
-
-    path, key = split_key(address)
-    return read_image(path, key=key or options.key, layout=options.layout, table=options.table)
-
-
-def _without_value(prediction: Item, truth: Item) -> np.ndarray:
-    """(rows, cols) bool: pixels at which the prediction lacks a value in any band that the truth has."""
-    import numpy as np
-
-    from hsipipe.scenes.validity import representable
-
-    lacking = ~prediction.valid
-    nodata = representable(prediction.source.get("nodata"), prediction.cube.dtype)
-    for band in np.flatnonzero(truth.good_bands):
-        samples = prediction.cube[band]
-        lacking |= ~np.isfinite(samples)
-        if nodata is not None and not prediction.good_bands[band]:
-            lacking |= samples == nodata
-    return lacking
 
 
 def list_methods(options: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
+from hsipipe.cli import fusion_degrade
 from hsipipe.cli.output import print_json
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
@@ -34,12 +35,16 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
     bands.add_argument("--json", action="store_true", help="one JSON object")
     bands.set_defaults(function=select_bands)
 
-    degrade = verbs.add_parser("degrade", parents=[common, arrays], help="add synthetic noise to a file")
+    degrade = verbs.add_parser(
+        "degrade", parents=[common, arrays], help="add synthetic noise to a file, or make a fusion pair of it"
+    )
     degrade.add_argument("input")
-    degrade.add_argument("output")
-    degrade.add_argument("--noise", required=True, help="a preset, or such as gaussian:sigma=0.1+clip")
+    degrade.add_argument("output", metavar="OUT", help="the noisy file, or the pair's low-resolution HSI")
+    degrade.add_argument("msi_output", metavar="MSI_OUT", nargs="?", help="the pair's high-resolution MSI")
+    degrade.add_argument("--noise", help="a preset, or such as gaussian:sigma=0.1+clip")
     degrade.add_argument("--seed", type=int, default=0)
-    degrade.add_argument("--normalised", action="store_true", help="write values scaled to [0, 1] by band")
+    degrade.add_argument("--normalised", action="store_true", help="write noisy values scaled to [0, 1] by band")
+    fusion_degrade.add_options(degrade)
     degrade.set_defaults(function=degrade_file)
 
 
@@ -140,6 +145,14 @@ def _check_figure(path: str) -> None:
 
 
 def degrade_file(options: argparse.Namespace) -> None:
+    """Add noise to a file (`--noise`), or make a low-resolution HSI and a high-resolution MSI of it (`MSI_OUT`)."""
+    if fusion_degrade.wants_pair(options):
+        fusion_degrade.degrade_pair_files(options)
+    else:
+        _add_noise(options)
+
+
+def _add_noise(options: argparse.Namespace) -> None:
     """Add noise to the good bands of a file, each scaled to [0, 1] by its range; invalid pixels stay as they are."""
     from hsipipe.degrade.noise import noisy_item, parse_noise
     from hsipipe.scenes.scaled import normalised_item, scale_item, unscale_item

@@ -138,7 +138,7 @@ def estimate_shift(hsi: np.ndarray, msi: np.ndarray, valid: np.ndarray | None = 
 
 
 def leading_components(hsi: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """The leading principal components (5, h, w) float64 of an HSI (C, h, w), by its standardised valid pixels (h, w)."""
+    """The leading components (5, h, w) float64 of an HSI (C, h, w), by its valid pixels (h, w), bands standardised."""
     spectra = hsi[:, keep].astype(np.float64)
     mean, spread = spectra.mean(axis=1), np.maximum(spectra.std(axis=1), 1e-12)
     scaled = (spectra - mean[:, None]) / spread[:, None]

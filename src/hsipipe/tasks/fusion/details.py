@@ -115,7 +115,8 @@ def _shown_bands(
         return [0, 0, 0], shown
     # Three bands without wavelengths are red, green and blue; more mostly rise with the wavelength.
     msi = [0, 1, 2] if count == 3 else [2, 1, 0]
-    return msi, [round(float(response[band] @ np.arange(bands))) for band in msi]
+    centres = [round(float(response[band] @ np.arange(bands))) for band in msi]
+    return msi, centres if len(set(centres)) == len(set(msi)) else shown
 
 
 def write_details(

@@ -66,6 +66,18 @@ class PairFiles:
         grid = self.grid
         return int(self.hsi_bands.sum()), grid.ratio * grid.rows, grid.ratio * grid.cols
 
+    @property
+    def wavelength_nm(self) -> np.ndarray | None:
+        """(C,) centres of the HSI's usable bands, or None."""
+        centres = self.hsi.file.wavelength_nm
+        return None if centres is None else centres[self.hsi_bands]
+
+    @property
+    def fwhm_nm(self) -> np.ndarray | None:
+        """(C,) widths of the HSI's usable bands, or None."""
+        widths = self.hsi.file.fwhm_nm
+        return None if widths is None else widths[self.hsi_bands]
+
     def read(self, window: Window | None = None) -> PairWindow:
         """Read a window in LR pixels of the common part, as the MSI lies; None reads all of it."""
         grid = self.grid

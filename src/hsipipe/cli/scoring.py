@@ -1,0 +1,185 @@
+"""The verb score: a prediction against the truth, by the scores of a task."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hsipipe.cli.output import print_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hsipipe.scenes.scene import Item
+
+    Rows = list[tuple[str, float, str]]
+
+log = logging.getLogger(__name__)
+
+DEFAULT_RATIO = 4
+
+
+def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.ArgumentParser) -> None:
+    """Add the verbs of this module to the parser."""
+    score = verbs.add_parser(
+        "score",
+        parents=[common, arrays],
+        help="compare a prediction with the truth",
+        description="Compare a prediction with the truth, after scaling both by the truth's range over its valid "
+        "pixels. For denoising, each band is scaled to [0, 1]. For fusion, the whole cube is divided by its highest "
+        "value, one factor that leaves spectral angles as they are.",
+    )
+    score.add_argument("task", choices=["denoising", "fusion"])
+    score.add_argument("--truth", required=True, metavar="FILE[:KEY]")
+    score.add_argument("--prediction", required=True, metavar="FILE[:KEY]")
+    score.add_argument("--json", action="store_true", help="one JSON object")
+    score.add_argument("--csv", metavar="FILE", help="write the scores as a table, one a row")
+    score.add_argument(
+        "--ratio", type=int, help=f"fusion: fine pixels in a coarse one, for ERGAS (default {DEFAULT_RATIO})"
+    )
+    score.add_argument(
+        "--border", type=int, help="fusion: pixels left out at each edge for the inner scores (default: the ratio)"
+    )
+    score.add_argument(
+        "--peer", action="store_true", help="fusion: the scores of the paper SpectraMorph too, by its own definitions"
+    )
+    score.set_defaults(function=score_files)
+
+
+def score_files(options: argparse.Namespace) -> None:
+    """Score one file against another; print the scores, and write them if asked to."""
+    from hsipipe.errors import UserError
+
+    _check_options(options)
+    truth, prediction = _read_scored(options.truth, options), _read_scored(options.prediction, options)
+    if truth.cube.shape != prediction.cube.shape:
+        raise UserError(
+            f"has {prediction.cube.shape} (bands, rows, cols), the truth has {truth.cube.shape}",
+            file=options.prediction,
+            remedy="score files of the same size and bands",
+        )
+    missing = int((truth.valid & _without_value(prediction, truth)).sum())
+    if missing:
+        raise UserError(
+            f"has no value (nodata, NaN, infinite or all zero) at {missing:,} of the truth's {truth.valid.sum():,} "
+            "valid pixels",
+            file=options.prediction,
+            remedy="predict every pixel, or mark these in the truth as nodata",
+        )
+    scores = {"denoising": _score_denoising, "fusion": _score_fusion}[options.task](truth, prediction, options)
+    if options.csv:
+        _write_csv(options, truth, scores)
+    if options.json:
+        print_json({metric: value for metric, value, _ in scores})
+        return
+    width = max(14, *(len(metric) for metric, _, _ in scores))
+    for metric, value, unit in scores:
+        print(f"{metric:>{width}}  {value:.6g} {unit}".rstrip())
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """Refuse what cannot be, before anything is read."""
+    from hsipipe.errors import UserError
+    from hsipipe.scenes.readers import split_key
+    from hsipipe.scenes.writers import check_place
+
+    if options.task != "fusion":
+        for key, absent in (("ratio", None), ("border", None), ("peer", False)):
+            if getattr(options, key) is not absent:
+                raise UserError("is for fusion only", key=f"--{key}", remedy="leave it out")
+    for key, least in (("ratio", 1), ("border", 0)):
+        value = getattr(options, key)
+        if value is not None and value < least:
+            raise UserError(f"must be at least {least}", key=f"--{key}", found=value)
+    if options.csv:
+        target = check_place(options.csv).resolve()
+        if target in [Path(split_key(address)[0]).resolve() for address in (options.truth, options.prediction)]:
+            raise UserError("would overwrite its own input", file=options.csv, remedy="choose another --csv")
+
+
+def _read_scored(address: str, options: argparse.Namespace) -> Item:
+    from hsipipe.scenes.readers import read_image, split_key
+
+    path, key = split_key(address)
+    return read_image(path, key=key or options.key, layout=options.layout, table=options.table)
+
+
+def _without_value(prediction: Item, truth: Item) -> np.ndarray:
+    """(rows, cols) bool: pixels at which the prediction lacks a value in any band that the truth has."""
+    import numpy as np
+
+    from hsipipe.scenes.validity import representable
+
+    lacking = ~prediction.valid
+    nodata = representable(prediction.source.get("nodata"), prediction.cube.dtype)
+    for band in np.flatnonzero(truth.good_bands):
+        samples = prediction.cube[band]
+        lacking |= ~np.isfinite(samples)
+        if nodata is not None and not prediction.good_bands[band]:
+            lacking |= samples == nodata
+    return lacking
+
+
+def _score_denoising(truth: Item, prediction: Item, options: argparse.Namespace) -> Rows:
+    """Bands scaled to [0, 1] by the truth's range."""
+    from hsipipe.degrade.normalise import normalise
+    from hsipipe.metrics.denoising import score_cube
+    from hsipipe.scenes.scaled import scale_item
+
+    del options
+    scaled = scale_item(truth)
+    cube = normalise(prediction.cube[truth.good_bands].astype("float32"), scaled.low, scaled.high)
+    return score_cube(scaled.cube, cube, valid=truth.valid, low=scaled.low, high=scaled.high)
+
+
+def _score_fusion(truth: Item, prediction: Item, options: argparse.Namespace) -> Rows:
+    """Both cubes divided by the highest value of the truth's good bands and valid pixels."""
+    from hsipipe.errors import UserError
+    from hsipipe.metrics.fusion import score_fusion
+
+    ratio = options.ratio
+    if ratio is None:
+        ratio = DEFAULT_RATIO
+        log.info("ERGAS is for ratio %d; say --ratio if it is another", ratio)
+    border = ratio if options.border is None else options.border
+    if not truth.valid.any() or not truth.good_bands.any():
+        raise UserError("has no valid pixel in any band", file=options.truth)
+    # Bands that the scene marks as bad count in no score.
+    expected = truth.cube[truth.good_bands].astype("float32")
+    found = prediction.cube[truth.good_bands].astype("float32")
+    high = max(float(band[truth.valid].max()) for band in expected)
+    if high <= 0:
+        raise UserError("has no positive value to scale by", file=options.truth, found=f"at most {high:g}")
+    expected /= high
+    found /= high
+    scores = score_fusion(expected, found, ratio=ratio, border=border, valid=truth.valid)
+    return scores + _score_as_published(truth, expected, found, ratio, options) if options.peer else scores
+
+
+def _score_as_published(
+    truth: Item, expected: np.ndarray, found: np.ndarray, ratio: int, options: argparse.Namespace
+) -> Rows:
+    from hsipipe.errors import UserError
+    from hsipipe.metrics.spectramorph import score_as_published
+
+    if not truth.valid.all():
+        raise UserError(
+            "the paper's scores cannot leave pixels out",
+            file=options.truth,
+            key="--peer",
+            found=f"{int((~truth.valid).sum()):,} pixels without data",
+            remedy="score a part that has data everywhere, or leave --peer out",
+        )
+    return score_as_published(expected, found, ratio=ratio)
+
+
+def _write_csv(options: argparse.Namespace, truth: Item, scores: Rows) -> None:
+    """The tidy table: scene and item are the truth's file and item, the variant is the prediction's file."""
+    from hsipipe.scenes.readers import split_key
+    from hsipipe.tidy import Score, write_scores
+
+    scene, variant = (Path(split_key(address)[0]).stem for address in (options.truth, options.prediction))
+    rows = [Score(scene, truth.name, metric, value, unit) for metric, value, unit in scores]
+    write_scores(options.csv, rows, task=options.task, case="files", variant=variant, seed=0)
