@@ -34,7 +34,7 @@ from hsipipe.methods import find_method
 from hsipipe.metrics.fusion import score_fusion
 from hsipipe.metrics.spectramorph import score_as_published
 from hsipipe.scenes.readers import read_image
-from hsipipe.tasks.fusion.apply import fuse
+from hsipipe.tasks.fusion.apply import Fuser
 from hsipipe.training.accounting import measure
 
 RATIO = 4
@@ -75,19 +75,19 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "hysure": ("hysure", {}),
     "spectramorph": ("spectramorph", {"num_endmembers": 9}),
     "spectramorph-fast": ("spectramorph", FAST),
-    "subspace-map-none": ("subspace_map", {"psf": "none"}),
-    "subspace-map": ("subspace_map", {"psf": "estimated"}),
-    "subspace-map-known": ("subspace_map", {"psf": "known"}),
+    "subspace-map-none": ("subspace_map", {"psf_source": "none"}),
+    "subspace-map": ("subspace_map", {"psf_source": "estimated"}),
+    "subspace-map-known": ("subspace_map", {"psf_source": "known"}),
     "oracle": ("oracle", {}),
 }
 HEAD = """# Fusion methods side by side
 
-PSNR and SAM as the paper computes them (8 bits); CPU seconds on one thread ({machine}); peak memory of the process, the
-truth included. Degradation of the paper: Gaussian PSF, ratio 4, four bands, SNR 35 and 40 dB. `program`: the paper's own
-program, run on these scenes on two loaded cores. Written by `make bench`. The settings of spectramorph-fast were chosen
-on the first three scenes by the truth, the constants of subspace-map as [its page](../docs/methods/subspace_map.md)
-tells; abu-airport-1, abu-airport-2 and abu-urban-4 are checks. gsa, glp, sfim, cnmf, hysure and subspace-map-known are
-told the PSF; an oracle is given the truth.
+PSNR and SAM as the paper computes them (8 bits); CPU seconds on one thread ({machine}); peak memory of the process,
+the truth included. Degradation of the paper: Gaussian PSF, ratio 4, four bands, SNR 35 and 40 dB. `program`: the
+paper's own program, run on these scenes on two loaded cores. Written by `make bench`. The settings of
+spectramorph-fast were chosen on the first three scenes by the truth, the constants of subspace-map as
+[its page](../docs/methods/subspace_map.md) tells; abu-airport-1, abu-airport-2 and abu-urban-4 are checks. gsa, glp,
+sfim, cnmf, hysure and subspace-map-known are told the PSF; an oracle is given the truth.
 """
 COLUMNS = ("scene", "variant", "psnr", "sam", "mpsnr", "inner_psnr", "cpu_s", "wall_s", "peak_mb")
 
@@ -119,8 +119,9 @@ def run(data: Path, scene: str, variant: str) -> dict[str, Any]:
 
         torch.set_num_threads(1)
     given_truth = truth if method.kind == "oracle" else None
+    fuser = Fuser(method, settings, psf=psf, srf=srf, edge="zero", name=scene)
     with measure() as cost:
-        fused = fuse(method, settings, lr_hsi, hr_msi, psf=psf, srf=srf, edge="zero", truth=given_truth, name=scene)
+        fused = fuser.fuse(lr_hsi, hr_msi, truth=given_truth)
     published = {key: value for key, value, _ in score_as_published(truth, fused.cube, ratio=RATIO)}
     scores = {key: value for key, value, _ in score_fusion(truth, fused.cube, ratio=RATIO, border=3 * RATIO)}
     return {

@@ -210,7 +210,7 @@ def test_nothing_is_left_of_a_failure(tmp_path, monkeypatch):
     def fail(*_arguments, **_options):
         raise OSError("disk full")
 
-    monkeypatch.setattr("hsipipe.scenes.writers.envi._header_text", lambda *_: "ENVI\n")
+    monkeypatch.setattr("hsipipe.scenes.writers.envi.header_text", lambda *_: "ENVI\n")
     monkeypatch.setattr(np, "ascontiguousarray", fail)
     with pytest.raises(OSError, match="disk full"):
         write_image(tmp_path / "x.bil", item())

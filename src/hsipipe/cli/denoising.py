@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from typing import Any
 
 from hsipipe.cli.output import pair_outputs, print_json
@@ -36,6 +35,7 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
 
 def denoise_files(options: argparse.Namespace) -> None:
     """Denoise files."""
+    from hsipipe.cli.gpu import claim_gpu
     from hsipipe.cli.scenes import parse_assignments
     from hsipipe.errors import UserError
     from hsipipe.methods import find_method
@@ -46,7 +46,7 @@ def denoise_files(options: argparse.Namespace) -> None:
     pairs = pair_outputs(options.input, options.output)
     check_outputs(pairs)
     # Before anything imports torch, which would count the devices itself.
-    device = _claim_gpu() if options.device == "cuda" else "cpu"
+    device = claim_gpu() if options.device == "cuda" else "cpu"
     if options.model:
         if options.set:
             raise UserError(
@@ -65,29 +65,6 @@ def denoise_files(options: argparse.Namespace) -> None:
     how = {"key": options.key, "layout": options.layout, "table": options.table, "tile": options.tile}
     for path, target in progress(pairs, method.name, unit="file", disable=hidden):
         denoise_file(path, target, denoiser, **how)
-
-
-def _claim_gpu() -> str:
-    """Claim a GPU; the name that torch gives it.
-
-    Raises:
-        UserError: there is none.
-    """
-    from hsipipe import device
-    from hsipipe.errors import UserError
-
-    def is_no_warning(record: logging.LogRecord) -> bool:
-        return record.levelno != logging.WARNING
-
-    # Without a GPU `claim` warns and falls back to the CPU; here that is an error, told once.
-    device.log.addFilter(is_no_warning)
-    try:
-        claimed = device.claim(1)
-    finally:
-        device.log.removeFilter(is_no_warning)
-    if claimed.kind == "cpu":
-        raise UserError("no GPU to compute on", key="--device cuda", found=claimed.note, remedy="leave it out")
-    return claimed.torch_name
 
 
 def list_methods(options: argparse.Namespace) -> None:

@@ -70,10 +70,10 @@ def fuse_command(options: argparse.Namespace) -> None:
     device = "cpu"
     if options.device == "cuda":
         # Before anything imports torch, which would count the devices itself.
-        from hsipipe.cli.denoising import _claim_gpu
+        from hsipipe.cli.gpu import claim_gpu
 
-        device = _claim_gpu()
-    from hsipipe.tasks.fusion.fuse_files import FuseOptions, fuse_files
+        device = claim_gpu()
+    from hsipipe.tasks.fusion.files.fuse_files import FuseOptions, fuse_files
 
     chosen = FuseOptions(
         psf=psf,

@@ -40,8 +40,9 @@ def save_figure(figure: Any, outputs: Sequence[str | Path]) -> None:
 
     for output in outputs:
         with atomic_path(output) as temporary:
-            metadata = {"Date": None} if str(output).endswith(".svg") else {"Software": None}
-            figure.savefig(temporary, dpi=110, metadata=metadata)
+            # JPEG takes no metadata, and has none that changes from run to run.
+            unsaid = {".svg": "Date", ".png": "Software", ".pdf": "CreationDate"}.get(Path(output).suffix.lower())
+            figure.savefig(temporary, dpi=110, metadata={unsaid: None} if unsaid else None)
     plt.close(figure)
 
 

@@ -3,8 +3,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from hsipipe.degrade.blur import block_mean
-from hsipipe.tasks.fusion.alignment import better_symmetry, estimate_shift, explained_variance, find_symmetry
-from hsipipe.tasks.fusion.symmetry import SYMMETRIES, Symmetry
+from hsipipe.tasks.fusion.files.alignment import better_symmetry, estimate_shift, explained_variance, find_symmetry
+from hsipipe.tasks.fusion.files.symmetry import SYMMETRIES, Symmetry
 
 RATIO = 4
 

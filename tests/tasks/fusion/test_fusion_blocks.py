@@ -5,7 +5,8 @@ from hsipipe.degrade.pair import degrade_pair
 from hsipipe.degrade.psf import make_psf
 from hsipipe.errors import UserError
 from hsipipe.methods import find_method
-from hsipipe.tasks.fusion.blocks import Fuser, block_windows, inner, sample_windows, widened
+from hsipipe.tasks.fusion.apply import Fuser
+from hsipipe.tasks.fusion.files.blocks import block_windows, inner, sample_windows, widened
 
 RATIO = 4
 

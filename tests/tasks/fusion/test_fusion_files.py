@@ -11,8 +11,8 @@ from hsipipe.methods import find_method
 from hsipipe.scenes.readers import read_image
 from hsipipe.scenes.scene import Item
 from hsipipe.scenes.writers import write_image
-from hsipipe.tasks.fusion.fuse_files import FuseOptions, fuse_files
-from hsipipe.tasks.fusion.fuse_job import mean_scores
+from hsipipe.tasks.fusion.files.fuse_files import FuseOptions, fuse_files
+from hsipipe.tasks.fusion.files.fuse_job import mean_scores
 
 RATIO, BANDS = 4, 20
 UTM = CRS.from_epsg(32633).to_wkt()
@@ -223,7 +223,7 @@ def test_endmembers_and_latents_are_numbers_and_pictures(tmp_path):
     from pathlib import Path
 
     from hsipipe.degrade.response import Response
-    from hsipipe.tasks.fusion.details import Preview, write_details
+    from hsipipe.tasks.fusion.files.details import Preview, write_details
     from hsipipe.tasks.fusion.result import Fused
 
     generator = np.random.default_rng(0)

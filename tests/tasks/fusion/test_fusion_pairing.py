@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from hsipipe.errors import UserError
-from hsipipe.tasks.fusion.pairing import Place, find_grid, match_georeferences, match_sizes, turned_further
-from hsipipe.tasks.fusion.symmetry import SYMMETRIES, Symmetry
+from hsipipe.tasks.fusion.files.pairing import Place, find_grid, match_georeferences, match_sizes, turned_further
+from hsipipe.tasks.fusion.files.symmetry import SYMMETRIES, Symmetry
 
 UTM33 = "EPSG:32633"
 UTM32 = "EPSG:32632"

@@ -7,8 +7,8 @@ from scipy.ndimage import gaussian_filter
 from hsipipe.degrade.blur import Blur
 from hsipipe.degrade.psf import make_psf, psf_width
 from hsipipe.errors import UserError
-from hsipipe.tasks.fusion.pair_files import PairWindow
-from hsipipe.tasks.fusion.radiometry import joint_scaling, low_resolution, match_blur, rough_scaling, shifted
+from hsipipe.tasks.fusion.files.pair_files import PairWindow
+from hsipipe.tasks.fusion.files.radiometry import joint_scaling, low_resolution, match_blur, rough_scaling, shifted
 
 BANDS, RATIO = 12, 4
 

@@ -52,7 +52,7 @@ def write_envi(path: Path, values: np.ndarray, item: Item, source: dict[str, Any
     if code is None:
         raise UserError("has a type that ENVI cannot store", file=path, found=values.dtype)
     header, data, interleave = envi_paths(path, source)
-    text = _header_text(values, code, interleave, item, source, nodata)
+    text = header_text(values, code, interleave, item, source, nodata)
     # The data file is renamed before the header, so that a header never stands without its data.
     with atomic_path(header) as new_header, atomic_path(data) as new_data:
         new_header.write_text(text, encoding="utf-8")
@@ -64,7 +64,7 @@ def write_envi(path: Path, values: np.ndarray, item: Item, source: dict[str, Any
                 block.tofile(file)
 
 
-def _header_text(
+def header_text(
     values: np.ndarray, code: str, interleave: str, item: Item, source: dict[str, Any], nodata: float | None
 ) -> str:
     bands, rows, cols = values.shape

@@ -54,12 +54,12 @@ def write_geotiff(path: Path, values: np.ndarray, item: Item, source: dict[str, 
         try:
             with rasterio.open(temporary, "w", **profile) as dataset:
                 dataset.write(values)
-                _write_tags(dataset, item, source, bands)
+                write_tags(dataset, item, source, bands)
         except RasterioError as error:
             raise UserError("cannot be written as GeoTIFF", file=path, found=error) from error
 
 
-def _write_tags(dataset: Any, item: Item, source: dict[str, Any], bands: int) -> None:
+def write_tags(dataset: Any, item: Item, source: dict[str, Any], bands: int) -> None:
     scale = source.get("scale")
     if isinstance(scale, (int, float)) and scale and scale != 1:
         dataset.scales = [float(scale)] * bands

@@ -23,8 +23,8 @@ from hsipipe.scenes.readers.envi_header import DATA_TYPES
 from hsipipe.scenes.scene import AXES, FORMAT, Item, Window
 from hsipipe.scenes.writers.arrays import write_mat
 from hsipipe.scenes.writers.check import ENVI_SUFFIXES, check_output
-from hsipipe.scenes.writers.envi import _header_text, envi_paths
-from hsipipe.scenes.writers.geotiff import _write_tags
+from hsipipe.scenes.writers.envi import header_text, envi_paths
+from hsipipe.scenes.writers.geotiff import write_tags
 
 # Writes the values of a window: (window, cube (bands, rows, cols) float32, valid (rows, cols) bool).
 WindowWriter = Callable[[Window, np.ndarray, np.ndarray], None]
@@ -141,7 +141,7 @@ def _envi(target: Path, item: Item, nodata: float | None) -> Iterator[WindowWrit
     axes = _STORED[interleave]
     shape = tuple(np.array(item.cube.shape)[np.argsort(axes)].tolist())
     code = next(code for code, name in DATA_TYPES.items() if name == "f4")
-    text = _header_text(item.cube, code, interleave, item, item.source, nodata)
+    text = header_text(item.cube, code, interleave, item, item.source, nodata)
     with atomic_path(header) as new_header, atomic_path(data) as new_data:
         new_header.write_text(text, encoding="utf-8")
         np.memmap(new_data, "<f4", "w+", shape=shape).flush()
@@ -189,7 +189,7 @@ def _geotiff(target: Path, item: Item, side: int, nodata: float | None) -> Itera
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             with rasterio.open(temporary, "w", **profile) as dataset:
-                _write_tags(dataset, item, item.source, bands)
+                write_tags(dataset, item, item.source, bands)
 
                 def put(window: Window, cube: np.ndarray, _: np.ndarray) -> None:
                     dataset.write(cube, window=RasterWindow.from_slices(window[:2], window[2:]))

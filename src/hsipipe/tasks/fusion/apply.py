@@ -1,58 +1,117 @@
-"""Apply any fusion method to one pair; the workflow and the command line both come through here."""
+"""Apply any fusion method to a pair, whole or by blocks; the workflow and the command line both come through here."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from hsipipe.methods import Method
+from hsipipe.errors import UserError
+from hsipipe.methods import TASKS_FOLDER, Method, methods_of
 from hsipipe.randomness import seed_for
 from hsipipe.tasks.fusion.result import Fused
 
 
-def fuse(
-    method: Method,
-    settings: dict[str, Any],
-    lr_hsi: np.ndarray,
-    hr_msi: np.ndarray,
-    *,
-    psf: np.ndarray | None,
-    srf: np.ndarray | None,
-    edge: str,
-    wavelength_nm: np.ndarray | None = None,
-    truth: np.ndarray | None = None,
-    device: str = "cpu",
-    seed: int = 0,
-    name: str = "",
-) -> Fused:
-    """Fuse a pair.
+@dataclass(frozen=True)
+class Fuser:
+    """A fusion method with its settings, and what is known of a pair.
 
-    Args:
+    Attributes:
         method, settings: which, with complete settings.
-        lr_hsi, hr_msi: (C, h, w) and (m, H, W) float32 in one scaling, about [0, 1].
         psf, srf: (n, n) and (m, C), or None where they are not known.
         edge: what the blur met beyond the image: reflect or zero.
         wavelength_nm: (C,) or None.
-        truth: (C, H, W), for an oracle.
-        device, seed, name: of the run; the seed and the pair's name seed random methods.
-
-    Raises:
-        UserError: the method needs something that is not known, or cannot work on such a pair.
-        ValueError: a result of another shape.
+        device: for methods that compute with torch.
+        seed, name: of the run and of the pair; they seed random methods.
     """
-    extra: dict[str, Any] = {}
-    if method.backend == "torch":
-        extra["device"] = device
-    if method.random:
-        extra["seed"] = seed_for(seed, name)
-    if method.kind == "oracle":
-        extra["truth"] = truth
-    result = method.load().fuse(
-        lr_hsi, hr_msi, psf=psf, srf=srf, edge=edge, wavelength_nm=wavelength_nm, **extra, **settings
-    )
-    fused = result if isinstance(result, Fused) else Fused(result)
-    expected = (len(lr_hsi), *hr_msi.shape[1:])
-    if fused.cube.shape != expected:
-        raise ValueError(f"{method.name} returned a cube of {fused.cube.shape}, not {expected}")
-    return fused
+
+    method: Method
+    settings: dict[str, Any]
+    psf: np.ndarray | None
+    srf: np.ndarray | None
+    edge: str = "reflect"
+    wavelength_nm: np.ndarray | None = None
+    device: str = "cpu"
+    seed: int = 0
+    name: str = ""
+
+    def fuse(self, lr_hsi: np.ndarray, hr_msi: np.ndarray, *, truth: np.ndarray | None = None) -> Fused:
+        """Fuse a whole pair.
+
+        Args:
+            lr_hsi, hr_msi: (C, h, w) and (m, H, W) float32 in one scaling, about [0, 1].
+            truth: (C, H, W), for an oracle.
+
+        Raises:
+            UserError: the method needs something that is not known, or cannot work on such a pair.
+            ValueError: a result of another shape.
+        """
+        given = {"truth": truth} if self.method.kind == "oracle" else {}
+        result = self.method.load().fuse(lr_hsi, hr_msi, **given, **self._arguments)
+        fused = result if isinstance(result, Fused) else Fused(result)
+        expected = (len(lr_hsi), *hr_msi.shape[1:])
+        if fused.cube.shape != expected:
+            raise ValueError(f"{self.method.name} returned a cube of {fused.cube.shape}, not {expected}")
+        return fused
+
+    def fit(self, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> BlockModel:
+        """Fit the method on windows of a scene, for use on its blocks.
+
+        Raises:
+            UserError: a method that works on whole images only.
+        """
+        module = self.method.load()
+        if not hasattr(module, "fit") or not hasattr(module, "apply"):
+            able = [name for name in methods_of(self.method.task) if _works_by_blocks(name)]
+            raise UserError(
+                f"method {self.method.name!r} works on whole images only",
+                key="--block",
+                remedy=f"leave --block out, crop the scene, or choose one of: {', '.join(able)}",
+            )
+        return BlockModel(module, module.fit(pairs, **self._arguments))
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        known = {"psf": self.psf, "srf": self.srf, "edge": self.edge, "wavelength_nm": self.wavelength_nm}
+        if self.method.backend == "torch":
+            known["device"] = self.device
+        if self.method.random:
+            known["seed"] = seed_for(self.seed, self.name)
+        return {**known, **self.settings}
+
+
+def _works_by_blocks(name: str) -> bool:
+    """Whether a method offers `fit` and `apply`; read from its text, without importing what it imports."""
+    text = Path(TASKS_FOLDER, "fusion", "methods", name, "model.py").read_text(encoding="utf-8")
+    return "\ndef fit(" in text and "\ndef apply(" in text
+
+
+@dataclass(frozen=True)
+class BlockModel:
+    """A fitted method: its module, and what the module's `fit` returned."""
+
+    module: ModuleType
+    model: Any = field(repr=False)
+
+    @property
+    def halo(self) -> int:
+        """Low-resolution pixels of context that a block needs on each side."""
+        return int(self.module.halo(self.model))
+
+    def apply(self, lr_hsi: np.ndarray, hr_msi: np.ndarray) -> np.ndarray:
+        """The fused cube of a block: (C, H, W) float32."""
+        return self.module.apply(self.model, lr_hsi, hr_msi)
+
+    @property
+    def found(self) -> Fused:
+        """What the fit found, with an empty cube: endmembers, PSF and facts, as far as the model tells."""
+        return Fused(
+            np.empty((0, 0, 0), np.float32),
+            endmembers=getattr(self.model, "endmembers", None),
+            psf=getattr(self.model, "psf", None),
+            found=dict(getattr(self.model, "found", None) or {}),
+        )

@@ -181,8 +181,8 @@ def write_case(
 class CaseFile:
     """A fusion case, opened for reading, with the scenes that its units come from.
 
-    Attributes: path, name, items (names), units (in the order of the file), psfs (name -> kernel), response (the MSI's),
-    ratio, edge, scaling, wavelength_nm, band_index, content (digest), simulated.
+    Attributes: path, name, items (names), units (in the order of the file), psfs (by name), response (MSI), ratio,
+    edge, scaling, wavelength_nm, band_index, content (digest), simulated.
     """
 
     def __init__(self, path: str | Path, scenes: Iterable[str | Path]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hsipipe.methods import Method
-from hsipipe.tasks.fusion.apply import fuse
+from hsipipe.tasks.fusion.apply import Fuser
 from hsipipe.tasks.fusion.case import CaseFile
 from hsipipe.tasks.predictions import Prediction, write_predictions
 
@@ -41,21 +41,10 @@ def predict(
         def fuse_item(name: str) -> Prediction:
             pair = opened.pair(name)
             truth = opened.truth(name).cube if method.kind == "oracle" else None
+            known = {"psf": pair.psf, "srf": pair.srf, "edge": pair.edge, "wavelength_nm": pair.wavelength_nm}
+            fuser = Fuser(method, settings, device=device, seed=seed, name=name, **known)
             started = time.perf_counter()
-            fused = fuse(
-                method,
-                settings,
-                pair.lr_hsi,
-                pair.hr_msi,
-                psf=pair.psf,
-                srf=pair.srf,
-                edge=pair.edge,
-                wavelength_nm=pair.wavelength_nm,
-                truth=truth,
-                device=device,
-                seed=seed,
-                name=name,
-            )
+            fused = fuser.fuse(pair.lr_hsi, pair.hr_msi, truth=truth)
             seconds = time.perf_counter() - started
             arrays = {"prediction": shown_window(fused.cube), "endmembers": fused.endmembers, "psf": fused.psf}
             if fused.latents is not None:

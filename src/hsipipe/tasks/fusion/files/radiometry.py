@@ -10,8 +10,8 @@ import numpy as np
 from hsipipe.degrade.blur import Blur, block_mean
 from hsipipe.degrade.psf import make_psf
 from hsipipe.errors import UserError
-from hsipipe.tasks.fusion.alignment import leading_components
-from hsipipe.tasks.fusion.pair_files import PairWindow
+from hsipipe.tasks.fusion.files.alignment import leading_components
+from hsipipe.tasks.fusion.files.pair_files import PairWindow
 
 BLURS = (0.0, 0.25, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0)  # standard deviations tried first, LR pixels
 MATCHED_WINDOWS = 4

@@ -19,13 +19,13 @@ from hsipipe.methods import Method
 from hsipipe.scenes.windows import WindowedImage
 from hsipipe.scenes.writers import check_outputs
 from hsipipe.scenes.writers.windows import check_size
-from hsipipe.tasks.fusion.blocks import Fuser
-from hsipipe.tasks.fusion.details import write_details
-from hsipipe.tasks.fusion.fuse_job import Job, fuse_blocks, fuse_whole
-from hsipipe.tasks.fusion.pair_files import PairFiles
-from hsipipe.tasks.fusion.radiometry import Scaling
-from hsipipe.tasks.fusion.relations import estimate_relations, match_files, survey_windows
-from hsipipe.tasks.fusion.responses import ChosenResponse
+from hsipipe.tasks.fusion.apply import Fuser
+from hsipipe.tasks.fusion.files.details import write_details
+from hsipipe.tasks.fusion.files.fuse_job import Job, fuse_blocks, fuse_whole
+from hsipipe.tasks.fusion.files.pair_files import PairFiles
+from hsipipe.tasks.fusion.files.radiometry import Scaling
+from hsipipe.tasks.fusion.files.relations import estimate_relations, match_files, survey_windows
+from hsipipe.tasks.fusion.files.responses import ChosenResponse
 
 log = logging.getLogger(__name__)
 

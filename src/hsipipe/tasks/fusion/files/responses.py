@@ -11,8 +11,8 @@ import numpy as np
 
 from hsipipe.degrade.response import Response, make_srf
 from hsipipe.errors import UserError
-from hsipipe.tasks.fusion.pair_files import PairFiles
-from hsipipe.tasks.fusion.radiometry import Sample, pool, rough_scaling
+from hsipipe.tasks.fusion.files.pair_files import PairFiles
+from hsipipe.tasks.fusion.files.radiometry import Sample, pool, rough_scaling
 
 ESTIMATE = "estimate"
 _PIXELS = 100_000  # as many spectra as the estimation gets at most

@@ -9,7 +9,7 @@ import numpy as np
 from hsipipe.errors import UserError
 from hsipipe.scenes.scene import Window
 from hsipipe.scenes.windows import WindowedImage
-from hsipipe.tasks.fusion.pairing import Grid
+from hsipipe.tasks.fusion.files.pairing import Grid
 
 
 @dataclass(frozen=True)

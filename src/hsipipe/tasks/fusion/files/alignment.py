@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hsipipe.tasks.fusion.symmetry import AS_IT_IS, SYMMETRIES, Symmetry
+from hsipipe.tasks.fusion.files.symmetry import AS_IT_IS, SYMMETRIES, Symmetry
 
 COMPONENTS = 5
 LEAST_PIXELS = 64  # below, too few for a verdict

@@ -14,10 +14,11 @@ from hsipipe.progress import progress
 from hsipipe.scenes.scene import Item, Window
 from hsipipe.scenes.writers import write_image
 from hsipipe.scenes.writers.windows import block_side, outline, write_windows
-from hsipipe.tasks.fusion.blocks import Fuser, block_windows, inner, widened
-from hsipipe.tasks.fusion.details import Preview
-from hsipipe.tasks.fusion.pair_files import PairFiles, PairWindow
-from hsipipe.tasks.fusion.relations import Relations
+from hsipipe.tasks.fusion.apply import Fuser
+from hsipipe.tasks.fusion.files.blocks import block_windows, inner, widened
+from hsipipe.tasks.fusion.files.details import Preview
+from hsipipe.tasks.fusion.files.pair_files import PairFiles, PairWindow
+from hsipipe.tasks.fusion.files.relations import Relations
 from hsipipe.tasks.fusion.result import Fused
 
 BLOCK_BYTES = 64 << 20  # of one block of the output

@@ -14,12 +14,12 @@ from hsipipe.errors import UserError
 from hsipipe.scenes.scene import Window
 from hsipipe.scenes.validity import ranges
 from hsipipe.scenes.windows import Survey, WindowedImage
-from hsipipe.tasks.fusion.alignment import better_symmetry, estimate_shift, find_symmetry
-from hsipipe.tasks.fusion.blocks import sample_windows
-from hsipipe.tasks.fusion.pair_files import PairFiles, require_bands
-from hsipipe.tasks.fusion.pairing import Grid, Place, find_grid, turned_further
-from hsipipe.tasks.fusion.radiometry import Sample, Scaling, joint_scaling, low_resolution, match_blur, shifted
-from hsipipe.tasks.fusion.responses import ChosenResponse, choose_response
+from hsipipe.tasks.fusion.files.alignment import better_symmetry, estimate_shift, find_symmetry
+from hsipipe.tasks.fusion.files.blocks import sample_windows
+from hsipipe.tasks.fusion.files.pair_files import PairFiles, require_bands
+from hsipipe.tasks.fusion.files.pairing import Grid, Place, find_grid, turned_further
+from hsipipe.tasks.fusion.files.radiometry import Sample, Scaling, joint_scaling, low_resolution, match_blur, shifted
+from hsipipe.tasks.fusion.files.responses import ChosenResponse, choose_response
 
 log = logging.getLogger(__name__)
 

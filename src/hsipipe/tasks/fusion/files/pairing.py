@@ -10,7 +10,7 @@ import numpy as np
 
 from hsipipe.errors import UserError
 from hsipipe.scenes.scene import Window
-from hsipipe.tasks.fusion.symmetry import AS_IT_IS, SYMMETRIES, Symmetry
+from hsipipe.tasks.fusion.files.symmetry import AS_IT_IS, SYMMETRIES, Symmetry
 
 RATIO_TOLERANCE = 0.01  # of the pixel sizes' ratio, by which it may miss a whole number
 GRID_TOLERANCE = 0.05  # HR pixels, by which two grids may miss one another without a word

@@ -13,9 +13,11 @@ from hsipipe.degrade.psf import psf_width
 from hsipipe.degrade.response import Response
 from hsipipe.errors import unknown
 from hsipipe.files import atomic_path, write_text
+from hsipipe.report.figures.spectra import break_at_gaps
 from hsipipe.report.style import RGB_NM, composite, rgb_bands, save_figure, start_figure, stretch
 from hsipipe.scenes.scene import Item, Window
 from hsipipe.scenes.writers import write_image
+from hsipipe.tasks.fusion.figures.mixing import plot_endmembers, plot_latents
 from hsipipe.tasks.fusion.result import Fused
 
 FIGURE_FORMATS = ("png", "jpg", "svg")
@@ -156,7 +158,7 @@ def write_details(
 
     def save(figure: Any, name: str) -> None:
         written.append(folder / f"{name}.{figure_format}")
-        _save(figure, written[-1])
+        save_figure(figure, [written[-1]])
 
     axis = np.arange(1, preview.shape[0] + 1) if wavelength_nm is None else wavelength_nm
     label = "band" if wavelength_nm is None else "wavelength_nm"
@@ -169,24 +171,12 @@ def write_details(
     if found.endmembers is not None:
         names = [f"endmember_{number}" for number in range(1, len(found.endmembers) + 1)]
         written.append(_table(folder / "endmembers.csv", [label, *names], np.vstack([axis, found.endmembers]).T))
-        save(draw_endmembers(found.endmembers, wavelength_nm), "endmembers")
+        save(plot_endmembers(found.endmembers, wavelength_nm), "endmembers")
     if found.latents is not None:
         written.append(_write_latents(folder, found.latents, output, source))
-        save(draw_latents(found.latents), "latents")
+        save(plot_latents(found.latents), "latents")
     save(draw_overview(preview), "overview")
     return written
-
-
-def _save(figure: Any, path: Path) -> None:
-    if path.suffix != ".jpg":
-        save_figure(figure, [path])
-        return
-    import matplotlib.pyplot as plt
-
-    # Matplotlib refuses metadata in JPEG files, and writes none that would change from run to run.
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-    plt.close(figure)
 
 
 def _table(path: Path, header: Sequence[str] | None, rows: np.ndarray) -> Path:
@@ -226,45 +216,6 @@ def draw_psf(psf: np.ndarray) -> Any:
     return figure
 
 
-def draw_endmembers(endmembers: np.ndarray, wavelength_nm: np.ndarray | None) -> Any:
-    """The spectra (K, C) that the method mixes."""
-    from matplotlib import colormaps
-
-    figure, axis = start_figure(8, 4)
-    position, order = _positions(endmembers.shape[1], wavelength_nm)
-    colours = colormaps["tab10" if len(endmembers) <= 10 else "turbo"](
-        np.arange(len(endmembers)) if len(endmembers) <= 10 else np.linspace(0.02, 0.98, len(endmembers))
-    )
-    for number, (spectrum, colour) in enumerate(zip(endmembers, colours, strict=True), 1):
-        axis.plot(*_broken(position[order], spectrum[order]), label=str(number), linewidth=1.2, color=colour)
-    axis.set(
-        title=f"{len(endmembers)} endmembers",
-        xlabel="band" if wavelength_nm is None else "wavelength [nm]",
-        ylabel="common scaling",
-    )
-    axis.legend(frameon=False, fontsize=8, ncols=max(1, len(endmembers) // 8), loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
-
-
-def draw_latents(latents: np.ndarray) -> Any:
-    """The maps (K, H, W) that go with the endmembers, each in its own range from the 1st to the 99th percentile."""
-    count = len(latents)
-    columns = min(count, COLUMNS)
-    lines = -(-count // columns)
-    tall = latents.shape[1] / latents.shape[2]
-    figure, axes = start_figure(2.4 * columns, lines * (2.2 * tall + 0.3), nrows=lines, ncols=columns, squeeze=False)
-    step = max(1, -(-max(latents.shape[1:]) // PICTURE_SIDE))
-    for axis in axes.ravel():
-        axis.set_axis_off()
-    for number, (axis, latent) in enumerate(zip(axes.ravel(), latents, strict=False), 1):
-        shown = latent[::step, ::step]
-        low, high = np.percentile(shown, (1, 99))
-        image = axis.imshow(shown, cmap="viridis", vmin=low, vmax=max(high, low + 1e-9), interpolation="nearest")
-        axis.set_title(f"latent {number}")
-        figure.colorbar(image, ax=axis, shrink=0.7)
-    return figure
-
-
 def draw_overview(preview: Preview) -> Any:
     """LR HSI, HR MSI and fused cube as composites; below them a few spectra before and after."""
     from matplotlib.colors import to_rgb
@@ -288,17 +239,17 @@ def draw_overview(preview: Preview) -> Any:
         axis.imshow(np.where(np.isnan(picture), to_rgb(GAP_COLOUR), picture), interpolation="nearest")
         axis.set_title(title)
         axis.set_axis_off()
-    position, order = _positions(preview.shape[0], preview.wavelength_nm)
+    where, order = break_at_gaps(preview.wavelength_nm, preview.shape[0])
+    broken = order < 0
     for number, (axis, place) in enumerate(zip(below.subplots(1, SPECTRA), preview.places, strict=False)):
         if place not in preview.before:
             axis.set_axis_off()
             continue
-        inside, mean = preview.after[place][order], preview.before[place][order]
-        where, least = _broken(position[order], inside.min(axis=1))
-        most = _broken(position[order], inside.max(axis=1))[1]
-        axis.fill_between(where, least, most, alpha=0.25, linewidth=0, label="fused: range")
-        axis.plot(*_broken(position[order], inside.mean(axis=1)), linewidth=1.2, label="fused: mean within")
-        axis.plot(*_broken(position[order], mean), color="0.2", linestyle="--", linewidth=1.2, label="LR HSI pixel")
+        inside = np.where(broken[:, None], np.nan, preview.after[place][order])
+        mean = np.where(broken, np.nan, preview.before[place][order])
+        axis.fill_between(where, inside.min(axis=1), inside.max(axis=1), alpha=0.25, linewidth=0, label="fused: range")
+        axis.plot(where, inside.mean(axis=1), linewidth=1.2, label="fused: mean within")
+        axis.plot(where, mean, color="0.2", linestyle="--", linewidth=1.2, label="LR HSI pixel")
         axis.set_title(f"LR pixel {place[0]}, {place[1]}")
         axis.set_xlabel("band" if preview.wavelength_nm is None else "wavelength [nm]")
         if number == 0:
@@ -310,18 +261,3 @@ def _limits(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The limits of contrast of a picture (3, rows, cols) with gaps."""
     known = np.isfinite(picture).all(axis=0)
     return stretch(picture[:, None, known] if known.any() else np.zeros((3, 1, 1)))
-
-
-def _positions(bands: int, wavelength_nm: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Where bands stand on an axis, and their order along it."""
-    position = np.arange(1, bands + 1, dtype=float) if wavelength_nm is None else np.asarray(wavelength_nm, float)
-    return position, np.argsort(position, kind="stable")
-
-
-def _broken(position: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A line with gaps (NaN) where bands are missing: steps of more than four times the median."""
-    steps = np.diff(position)
-    if not len(steps):
-        return position, values
-    gaps = np.flatnonzero(steps > 4 * np.median(steps)) + 1
-    return np.insert(position, gaps, (position[gaps - 1] + position[gaps]) / 2), np.insert(values, gaps, np.nan)

@@ -1,0 +1,1 @@
+"""From two files to a fused one: pairing, orientation, registration, radiometry, blocks, report."""
