@@ -4,8 +4,8 @@ python benchmarks/fusion.py --data FOLDER [--only NAME ...]
 
 Writes benchmarks/fusion.csv and benchmarks/fusion.md. The degradation is that of the paper SpectraMorph (`peer`):
 values clipped to the 1st to 99th percentile, stretched wavelength axis, zero edges, Gaussian PSF (sigma 3.4, 15 x 15),
-ratio 4, four bands, SNR 35 and 40 dB. Each method runs in a process of its own, on one thread. The large scene is Pavia
-Centre's crop, mirrored to 608 x 340: it serves for time and memory; its quality says no more than the crop's.
+ratio 4, four bands, SNR 35 and 40 dB. Each method runs in a process of its own, on one thread. The large scene, of
+the size of Pavia University, is simulated (`hsipipe.scenes.simulate`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ from hsipipe.methods import find_method
 from hsipipe.metrics.fusion import score_fusion
 from hsipipe.metrics.spectramorph import score_as_published
 from hsipipe.scenes.readers import read_image
+from hsipipe.scenes.simulate import simulate_scene
 from hsipipe.tasks.fusion.apply import Fuser
+from hsipipe.tasks.fusion.methods.spectramorph.settings import FAST
 from hsipipe.training.accounting import measure
 
 RATIO = 4
@@ -53,17 +55,7 @@ PROGRAM = {
     "abu-urban-1": (37.40, 1.81, 123.0),
     "abu-beach-1": (41.62, 0.96, 175.0),
 }
-LARGE = "mirrored-608x340"
-LARGE_SIZE = (608, 340, 103)
-FAST = {
-    "num_endmembers": 9,
-    "extraction": "vca",
-    "hidden_size": 256,
-    "start": "linear",
-    "coordinates": "orthonormal",
-    "training_batch_size": 512,
-    "training_steps": 1600,
-}
+LARGE = "simulated-608x340x103"
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "bicubic": ("bicubic", {}),
     "linear": ("ridge", {"degree": 1}),
@@ -74,7 +66,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "cnmf": ("cnmf", {}),
     "hysure": ("hysure", {}),
     "spectramorph": ("spectramorph", {"num_endmembers": 9}),
-    "spectramorph-fast": ("spectramorph", FAST),
+    "spectramorph-fast": ("spectramorph", {"num_endmembers": 9, **FAST}),
     "subspace-map-none": ("subspace_map", {"psf_source": "none"}),
     "subspace-map": ("subspace_map", {"psf_source": "estimated"}),
     "subspace-map-known": ("subspace_map", {"psf_source": "known"}),
@@ -93,12 +85,13 @@ COLUMNS = ("scene", "variant", "psnr", "sam", "mpsnr", "inner_psnr", "cpu_s", "w
 
 
 def read_truth(data: Path, scene: str) -> np.ndarray:
-    """The scene (C, H, W), cropped to a multiple of the ratio; the large one mirrored from Pavia Centre."""
-    cube = read_image(data / SCENES["pavia-centre" if scene == LARGE else scene], key="data").cube.astype(np.float32)
+    """The scene (C, H, W), cropped to a multiple of the ratio."""
     if scene == LARGE:
-        rows, cols, bands = LARGE_SIZE
-        pads = ((0, bands - len(cube)), (0, rows - cube.shape[1]), (0, cols - cube.shape[2]))
-        cube = np.pad(cube, pads, mode="symmetric")
+        item = next(iter(simulate_scene(rows=608, cols=340, seed=0)))
+        bands = np.linspace(0, item.good_bands.sum() - 1, 103).round().astype(int)
+        cube = item.cube[item.good_bands][bands]
+    else:
+        cube = read_image(data / SCENES[scene], key="data").cube.astype(np.float32)
     rows, cols = (size // RATIO * RATIO for size in cube.shape[1:])
     return peer_normalise(cube[:, :rows, :cols])[0]
 

@@ -1,6 +1,7 @@
 import copy
 import dataclasses
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -290,6 +291,20 @@ def test_the_papers_of_this_repository_are_right_and_share_their_names():
     papers = load_papers(ROOT / "config")
     assert len(papers) >= 3
     check_definitions(papers)
+
+
+def test_a_config_may_be_json(tmp_path):
+    given = {
+        "paper": "p",
+        "fusion": {
+            "cases": {"c": {"scenes": ["pavia-centre"], "ratio": 4}},
+            "variants": {"network": {"method": "spectramorph", "max_lr": 1e-2}},
+        },
+    }
+    (tmp_path / "study.json").write_text(json.dumps(given, indent=2))
+    paper = load_paper(read_config(tmp_path / "study.json"))
+    assert paper.case("fusion", "c").ratio == 4
+    assert paper.variant("fusion", "network").settings["max_lr"] == 0.01
 
 
 def test_a_file_that_is_no_config(tmp_path):

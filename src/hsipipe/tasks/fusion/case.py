@@ -106,7 +106,7 @@ def read_truth(scene: Scene, unit: Unit, bands: Sequence[int] | np.ndarray, *, r
         cube = np.where(item.valid, cube, cube[:, item.valid].mean(axis=1)[:, None, None])
     good = item.good_bands
     if scaling == "percentiles":
-        scaled, low, high = peer_normalise(cube[good])
+        scaled, low, high = peer_normalise(cube[good], valid=item.valid)
     else:
         low, high = 0.0, float(np.percentile(cube[good][:, item.valid], SCALE_PERCENTILE))
         if high <= 0:
