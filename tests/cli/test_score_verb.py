@@ -3,11 +3,14 @@ import json
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from hsipipe.cli import main
+from hsipipe.degrade.pair import peer_normalise
 from hsipipe.metrics.fusion import FUSION_METRICS
 from hsipipe.metrics.spectral import sam_degrees
 from hsipipe.metrics.spectramorph import SPECTRAMORPH_METRICS, score_as_published
+from hsipipe.scenes.readers import read_image
 from hsipipe.scenes.scene import Item
 from hsipipe.scenes.writers import write_image
 
@@ -60,13 +63,120 @@ def test_the_ratio_that_is_assumed_is_told(capsys):
     assert capsys.readouterr() == (output.out, "")
 
 
-def test_the_papers_scores_are_added(files, capsys):
+def test_peer_scales_the_truth_by_percentiles_and_takes_the_prediction_as_it_is(files, capsys):
+    scaled = peer_normalise(files.transpose(2, 0, 1).astype(np.float32))[0]
+    np.save("prediction.npy", (scaled + np.float32(0.01)).transpose(1, 2, 0))
     told = score(capsys, "--peer")
     assert list(told) == [*FUSION_METRICS, *SPECTRAMORPH_METRICS]
-    truth = (files.transpose(2, 0, 1) / np.float32(8000)).astype(np.float32)
-    prediction = ((files.transpose(2, 0, 1) + np.float32(80)) / np.float32(8000)).astype(np.float32)
-    for name, value, _ in score_as_published(truth, prediction, ratio=4):
+    for name, value, _ in score_as_published(scaled, scaled + np.float32(0.01), ratio=4):
         assert told[name] == pytest.approx(value, rel=1e-5), name
+    # 0.01 of 1 everywhere, in all scores.
+    assert (told["rmse"], told["psnr"]) == pytest.approx((0.01, 40), rel=1e-4)
+
+
+@pytest.mark.usefixtures("files")
+def test_peer_tells_of_a_prediction_in_other_units(capsys):
+    assert main(["score", "fusion", "--truth", "truth.npy", "--prediction", "prediction.npy", "--peer"]) == 0
+    assert "are not in the [0, 1] of a pair made by `degrade --peer`" in capsys.readouterr().err
+
+
+def test_with_peer_a_pixel_of_zeros_has_a_value(files, capsys):
+    truth = files.copy()
+    truth[3, 4] = 1  # below the 1st percentile in all bands
+    np.save("truth.npy", truth)
+    np.save("prediction.npy", peer_normalise(truth.astype(np.float32).transpose(2, 0, 1))[0].transpose(1, 2, 0))
+    assert score(capsys, "--peer")["rmse"] == 0
+
+
+SIZE = (33, 30)  # no multiples of 4
+DEAD = [3, 9]
+
+
+@pytest.fixture
+def scene(tmp_path, monkeypatch):
+    """A smooth scene.tif of 12 bands, two of them dead: scaled to 0..8000."""
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(2)
+    maps = gaussian_filter(generator.random((3, *SIZE)), (0, 3, 3))
+    spectra = 0.2 + generator.random((12, 3))
+    cube = np.tensordot(spectra, maps, axes=1)
+    cube = (8000 * cube / cube.max()).astype(np.float32)
+    cube[DEAD] = 0
+    write_image("scene.tif", Item(cube, name="scene", wavelength_nm=np.linspace(420, 950, 12)))
+    return cube
+
+
+def round_trip(capsys, *how, degrade=(), prediction="fine.tif"):
+    """The scores of the pair's fusion, and what `score` told besides."""
+    assert main(["degrade", "scene.tif", "hsi.tif", "msi.tif", *degrade]) == 0
+    assert main(["fuse", "hsi.tif", "msi.tif", prediction, "--method", "ridge", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["score", "fusion", "--truth", "scene.tif", "--prediction", prediction, "--json", *how]) == 0
+    output = capsys.readouterr()
+    return json.loads(output.out), output.err
+
+
+PAIR = ["--psf", "gaussian:sigma=1,size=5", "--srf", "4", "--ratio", "4"]
+
+
+@pytest.mark.parametrize("prediction", ["fine.tif", "fine.npy"])
+def test_a_degraded_and_fused_scene_is_scored(scene, capsys, prediction):
+    told, error = round_trip(capsys, "--ratio", "4", degrade=PAIR, prediction=prediction)
+    assert "scene.tif: cropped from 33 x 30 to 32 x 28 pixels" in error
+    assert f"{prediction}: has 10 of the truth's 12 bands, the truth's others are bad" in error
+    truth = np.delete(scene, DEAD, axis=0)[:, :32, :28] / scene[:, :32, :28].max()
+    found = read_image(prediction).cube / scene[:, :32, :28].max()
+    assert told["rmse"] == pytest.approx(np.sqrt(np.mean((truth - found) ** 2)), rel=1e-4)
+    assert told["psnr"] > 30
+
+
+def test_valid_pixels_of_blocks_without_data_do_not_count(scene, capsys):
+    valid = np.add.outer(np.arange(SIZE[0]), np.arange(SIZE[1])) > 5  # the first block has 1 valid pixel, others more
+    cube = np.where(valid, scene, -999).astype(np.float32)
+    item = Item(cube, valid=valid, wavelength_nm=np.linspace(420, 950, 12), source={"nodata": -999.0})
+    write_image("scene.tif", item)
+    told, error = round_trip(capsys, "--ratio", "4", degrade=PAIR)
+    assert "1 valid pixels of the truth are not scored" in error
+    assert told["psnr"] > 20
+    # A pixel that is lacking elsewhere is still an error.
+    fine = read_image("fine.tif")
+    fine.cube[:, 20, 20] = np.nan
+    write_image("fine.tif", Item(fine.cube))
+    assert main(["score", "fusion", "--truth", "scene.tif", "--prediction", "fine.tif"]) == 2
+    assert "has no value (nodata, NaN, infinite or all zero) at 1 of" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("scene")
+def test_a_pair_in_the_papers_units_is_scored_in_them(capsys):
+    told, _ = round_trip(
+        capsys, "--peer", degrade=["--peer", "--psf", "gaussian:sigma=1,size=5", "--snr-hsi", "inf", "--snr-msi", "inf"]
+    )
+    assert told["psnr"] > 20
+    assert told["spectramorph_rmse"] == pytest.approx(told["rmse"], rel=1e-4)
+
+
+def test_bands_are_found_by_their_wavelengths(scene, capsys):
+    chosen = [0, 1, 2, 5, 11]
+    wavelength_nm = np.linspace(420, 950, 12)[chosen]
+    arguments = ["score", "fusion", "--truth", "scene.tif", "--prediction", "some.tif", "--json"]
+    write_image("some.tif", Item(scene[chosen], wavelength_nm=wavelength_nm + 0.4))
+    assert main(arguments) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["rmse"] == 0
+    assert "5 good bands of the truth are not scored" in output.err
+    write_image("some.tif", Item(scene[chosen], wavelength_nm=wavelength_nm + 0.6))
+    assert main(arguments) == 2
+    # As many as there are good bands, but of other wavelengths.
+    write_image("some.tif", Item(scene[:10] + 1, wavelength_nm=np.linspace(500, 900, 10)))
+    assert main(arguments) == 2
+    assert "has (10, 33, 30) (bands, rows, cols), the truth has (12, 33, 30)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", [(32, 30), (28, 28), (32, 27)])
+def test_a_size_that_no_crop_to_blocks_has_is_refused(scene, capsys, size):
+    write_image("cut.tif", Item(scene[:, : size[0], : size[1]]))
+    assert main(["score", "fusion", "--truth", "scene.tif", "--prediction", "cut.tif"]) == 2
+    assert "or name the --ratio" in capsys.readouterr().err
 
 
 def test_bad_bands_and_invalid_pixels_do_not_count(files, capsys):

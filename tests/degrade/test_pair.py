@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import convolve
@@ -104,6 +106,32 @@ def test_items_carry_what_they_should():
     assert pair.lr_hsi.labels is None
     told = pair.hr_msi.source["degradation"]
     assert {told[key] for key in ("psf", "srf", "ratio", "seed")} == {"gaussian:size=5,sigma=1", "4", 4, 0}
+
+
+def test_widths_are_half_power_widths_whatever_the_factor():
+    widths = degrade_item(item(), replace(SETTINGS, fwhm_factor=4.7096)).hr_msi.fwhm_nm
+    assert np.allclose(widths, np.array([118, 144, 127, 180]) / 2)
+    # The response made of the told centres and widths is the one that was used.
+    pair = degrade_item(item(), replace(SETTINGS, fwhm_factor=3.0))
+    told = {"centres_nm": pair.hr_msi.wavelength_nm, "fwhm_nm": pair.hr_msi.fwhm_nm}
+    again = make_srf(told, wavelength_nm=WAVELENGTH_NM, bands=30)
+    assert np.allclose(again.matrix, pair.response.matrix, atol=1e-6)
+
+
+@pytest.mark.parametrize("srf", ["4", {"centres_nm": [500, 700], "fwhm_nm": [50, 60]}])
+def test_on_the_stretched_axis_no_wavelengths_are_told(srf):
+    pair = degrade_item(item(), replace(SETTINGS, srf=srf, axis="stretched"))
+    assert pair.hr_msi.wavelength_nm is None
+    assert pair.hr_msi.fwhm_nm is None
+    assert np.array_equal(pair.lr_hsi.wavelength_nm, WAVELENGTH_NM)
+
+
+def test_infinite_ratios_are_no_noise():
+    clean = degrade_item(item(), SETTINGS)
+    infinite = degrade_item(item(), replace(SETTINGS, snr_hsi_db=np.inf, snr_msi_db=np.inf))
+    assert np.array_equal(infinite.lr_hsi.cube, clean.lr_hsi.cube)
+    assert np.array_equal(infinite.hr_msi.cube, clean.hr_msi.cube)
+    assert infinite.lr_hsi.source["degradation"]["snr_hsi_db"] is None
 
 
 def test_invalid_pixels_and_bad_bands():
@@ -217,6 +245,9 @@ def test_verb_as_the_paper_does_it(scene):
         (["in.h5", "lr.h5", "msi.h5", "--peer", "--srf", "srf.npy"], "3 x 7, the HSI has 30 bands"),
         (["bare.npy", "lr.npy", "msi.npy", "--psf", "delta", "--srf", "4", "--ratio", "2"], "needs the wavelengths"),
         (["in.h5", "lr.h5", "msi.h5", "--peer", "--edge", "wrap"], "--edge"),
+        (["in.h5", "lr.h5", "msi.h5", "--peer", "--snr-hsi", "nan"], "snr_hsi_db: must be from -200 to 200 dB"),
+        (["in.h5", "lr.h5", "msi.h5", "--peer", "--snr-msi=-inf"], "snr_msi_db: must be from -200 to 200 dB"),
+        (["in.h5", "lr.h5", "msi.h5", "--peer", "--snr-hsi", "5000"], "(found 5000.0)"),
     ],
 )
 def test_mistakes_of_the_verb_leave_nothing(scene, monkeypatch, capsys, arguments, message):

@@ -138,6 +138,10 @@ def _print_report(report: dict[str, Any]) -> None:
     for name, value in report["found"].items():
         if isinstance(value, (int, float, str)):
             line("", f"{name} = {value:.6g}" if isinstance(value, float) else f"{name} = {value}")
+    if report["scores"]:
+        kernel = report["scored_with"]
+        width = f", rms {kernel['rms_rows']:.2f} x {kernel['rms_cols']:.2f} HR pixels" if "size" in kernel else ""
+        line("scores", f"with {kernel['psf']}{width}; the same for every method")
     for name, value in report["scores"].items():
         line(name, f"{value:.5g}")
     line("output", f"{report['output']}, {report['seconds']:.1f} s")

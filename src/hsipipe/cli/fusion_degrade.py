@@ -19,11 +19,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--srf", help="1, 3, 4, 8 or 16 bands (IKONOS, WorldView), a sensor's name, or FILE[:KEY]: curves or a matrix"
     )
     pair.add_argument("--ratio", type=int, metavar="R", help="high-resolution pixels per low-resolution pixel and axis")
-    pair.add_argument("--snr-hsi", type=float, metavar="DB", help="noise of the HSI; without it none")
-    pair.add_argument("--snr-msi", type=float, metavar="DB", help="noise of the MSI; without it none")
+    pair.add_argument("--snr-hsi", type=float, metavar="DB", help="noise of the HSI; without it, or with inf, none")
+    pair.add_argument("--snr-msi", type=float, metavar="DB", help="noise of the MSI; without it, or with inf, none")
     pair.add_argument("--edge", choices=["reflect", "zero"], help="beyond the image (default reflect)")
     pair.add_argument(
-        "--axis", choices=["measured", "stretched"], help="wavelengths as measured (default), or spread over the sensor"
+        "--axis",
+        choices=["measured", "stretched"],
+        help="wavelengths as measured (default), or spread over the sensor; MSI_OUT then tells none",
     )
     pair.add_argument("--fwhm-factor", type=float, metavar="F", help="bands' edges are F deviations apart (2.3548)")
     pair.add_argument(

@@ -29,7 +29,10 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
         help="compare a prediction with the truth",
         description="Compare a prediction with the truth, after scaling both by the truth's range over its valid "
         "pixels. For denoising, each band is scaled to [0, 1]. For fusion, the whole cube is divided by its highest "
-        "value, one factor that leaves spectral angles as they are.",
+        "value, one factor that leaves spectral angles as they are. A prediction of a pair made by `degrade` may lack "
+        "the truth's bad bands and its last rows and columns that fill no block of --ratio, and values "
+        "in blocks that have no data in their greater part. With --peer the truth is "
+        "scaled as `degrade --peer` scales it, and the prediction is taken as it is.",
     )
     score.add_argument("task", choices=["denoising", "fusion"])
     score.add_argument("--truth", required=True, metavar="FILE[:KEY]")
@@ -37,30 +40,47 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
     score.add_argument("--json", action="store_true", help="one JSON object")
     score.add_argument("--csv", metavar="FILE", help="write the scores as a table, one a row")
     score.add_argument(
-        "--ratio", type=int, help=f"fusion: fine pixels in a coarse one, for ERGAS (default {DEFAULT_RATIO})"
+        "--ratio",
+        type=int,
+        help=f"fusion: fine pixels in a coarse one and axis, for ERGAS and whole blocks (default {DEFAULT_RATIO})",
     )
     score.add_argument(
         "--border", type=int, help="fusion: pixels left out at each edge for the inner scores (default: the ratio)"
     )
     score.add_argument(
-        "--peer", action="store_true", help="fusion: the scores of the paper SpectraMorph too, by its own definitions"
+        "--peer",
+        action="store_true",
+        help="fusion: the scores of the paper SpectraMorph too, by its own definitions. For predictions of pairs that "
+        "`degrade --peer` made: the truth is clipped to its 1st to 99th percentile and scaled to [0, 1], a prediction "
+        "is taken as it is, and all scores are in these units",
     )
     score.set_defaults(function=score_files)
 
 
 def score_files(options: argparse.Namespace) -> None:
     """Score one file against another; print the scores, and write them if asked to."""
+    from hsipipe.cli.score_matching import without_lost_blocks
     from hsipipe.errors import UserError
 
     _check_options(options)
     truth, prediction = _read_scored(options.truth, options), _read_scored(options.prediction, options)
-    if truth.cube.shape != prediction.cube.shape:
+    if options.task == "fusion":
+        matched = _truth_of_pair(truth, prediction, options)
+        remedy = "score files of the same size and bands, or name the --ratio that the truth was degraded by"
+    else:
+        matched = truth if truth.cube.shape == prediction.cube.shape else None
+        remedy = "score files of the same size and bands"
+    if matched is None:
         raise UserError(
             f"has {prediction.cube.shape} (bands, rows, cols), the truth has {truth.cube.shape}",
             file=options.prediction,
-            remedy="score files of the same size and bands",
+            remedy=remedy,
         )
-    missing = int((truth.valid & _without_value(prediction, truth)).sum())
+    truth = matched
+    lacking = _without_value(prediction, truth, zero_is_value=options.peer)
+    if options.task == "fusion":
+        truth = without_lost_blocks(truth, lacking, ratio=_ratio(options))
+    missing = int((truth.valid & lacking).sum())
     if missing:
         raise UserError(
             f"has no value (nodata, NaN, infinite or all zero) at {missing:,} of the truth's {truth.valid.sum():,} "
@@ -106,14 +126,34 @@ def _read_scored(address: str, options: argparse.Namespace) -> Item:
     return read_image(path, key=key or options.key, layout=options.layout, table=options.table)
 
 
-def _without_value(prediction: Item, truth: Item) -> np.ndarray:
-    """(rows, cols) bool: pixels at which the prediction lacks a value in any band that the truth has."""
+def _truth_of_pair(truth: Item, prediction: Item, options: argparse.Namespace) -> Item | None:
+    """See `hsipipe.cli.score_matching.truth_of_pair`."""
+    from hsipipe.cli.score_matching import truth_of_pair
+    from hsipipe.errors import UserError
+
+    if not truth.valid.any() or not truth.good_bands.any():
+        raise UserError("has no valid pixel in any band", file=options.truth)
+    return truth_of_pair(truth, prediction, ratio=_ratio(options), peer=options.peer)
+
+
+def _ratio(options: argparse.Namespace) -> int:
+    return DEFAULT_RATIO if options.ratio is None else options.ratio
+
+
+def _without_value(prediction: Item, truth: Item, *, zero_is_value: bool) -> np.ndarray:
+    """(rows, cols) bool: pixels at which the prediction lacks a value in any band that the truth has.
+
+    Readers take a pixel that is 0 in all bands for one without data; with `zero_is_value` it is not, as values that
+    were clipped to [0, 1] may be 0 throughout.
+    """
     import numpy as np
 
     from hsipipe.scenes.validity import representable
 
-    lacking = ~prediction.valid
     nodata = representable(prediction.source.get("nodata"), prediction.cube.dtype)
+    lacking = ~prediction.valid
+    if zero_is_value and nodata != 0:
+        lacking &= (prediction.cube != 0).any(axis=0)
     for band in np.flatnonzero(truth.good_bands):
         samples = prediction.cube[band]
         lacking |= ~np.isfinite(samples)
@@ -135,27 +175,37 @@ def _score_denoising(truth: Item, prediction: Item, options: argparse.Namespace)
 
 
 def _score_fusion(truth: Item, prediction: Item, options: argparse.Namespace) -> Rows:
-    """Both cubes divided by the highest value of the truth's good bands and valid pixels."""
+    """Both cubes divided by the highest value of the truth's good bands and valid pixels, unless it is scaled."""
     from hsipipe.errors import UserError
     from hsipipe.metrics.fusion import score_fusion
 
-    ratio = options.ratio
-    if ratio is None:
-        ratio = DEFAULT_RATIO
+    ratio = _ratio(options)
+    if options.ratio is None:
         log.info("ERGAS is for ratio %d; say --ratio if it is another", ratio)
     border = ratio if options.border is None else options.border
-    if not truth.valid.any() or not truth.good_bands.any():
-        raise UserError("has no valid pixel in any band", file=options.truth)
     # Bands that the scene marks as bad count in no score.
     expected = truth.cube[truth.good_bands].astype("float32")
     found = prediction.cube[truth.good_bands].astype("float32")
+    if options.peer:
+        _warn_of_other_units(found[:, truth.valid], options)
+        scores = score_fusion(expected, found, ratio=ratio, border=border, valid=truth.valid)
+        return scores + _score_as_published(truth, expected, found, ratio, options)
     high = max(float(band[truth.valid].max()) for band in expected)
     if high <= 0:
         raise UserError("has no positive value to scale by", file=options.truth, found=f"at most {high:g}")
     expected /= high
     found /= high
-    scores = score_fusion(expected, found, ratio=ratio, border=border, valid=truth.valid)
-    return scores + _score_as_published(truth, expected, found, ratio, options) if options.peer else scores
+    return score_fusion(expected, found, ratio=ratio, border=border, valid=truth.valid)
+
+
+def _warn_of_other_units(found: np.ndarray, options: argparse.Namespace) -> None:
+    mean = float(abs(found).mean())
+    if mean > 2:
+        log.warning(
+            "%s: its values (mean %.4g) are not in the [0, 1] of a pair made by `degrade --peer`; --peer takes them as "
+            "they are",
+            *(options.prediction, mean),
+        )
 
 
 def _score_as_published(

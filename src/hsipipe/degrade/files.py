@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -25,12 +26,15 @@ from hsipipe.scenes.writers.check import written_files
 
 log = logging.getLogger(__name__)
 
+MOST_DECIBELS = 200.0  # beyond it the noise, or the signal, is far below what float32 can tell from nothing
+
 
 @dataclass(frozen=True)
 class PairSettings:
     """How to make a pair of an image; see `hsipipe.degrade.pair.degrade_pair` and `hsipipe.degrade.response.make_srf`.
 
-    psf and srf are specifications. With `peer` the values are first scaled as SpectraMorph scales them.
+    psf and srf are specifications. With `peer` the values are first scaled as SpectraMorph scales them. A
+    signal-to-noise ratio is from -200 to 200 dB; None or infinity: no noise.
     """
 
     psf: str | Mapping[str, Any]
@@ -63,12 +67,14 @@ def degrade_item(item: Item, settings: PairSettings) -> PairItems:
     low-resolution image's georeference has pixels `ratio` times as large.
 
     Raises:
-        UserError: no valid pixel, an image smaller than one block, or whatever the parts refuse.
+        UserError: no valid pixel, an image smaller than one block, a signal-to-noise ratio that is no number or out of
+            range, or whatever the parts refuse.
     """
+    settings = _with_noise_checked(settings)
     if settings.ratio < 2:
         raise UserError("must be at least 2", key="ratio", found=settings.ratio)
     psf = make_psf(settings.psf)
-    item = _cropped(item, settings.ratio)
+    item = whole_blocks(item, settings.ratio)
     file = item.source.get("path")
     good = item.good_bands
     if not good.any() or not item.valid.any():
@@ -121,10 +127,24 @@ def degrade_file(
     Raises:
         UserError: as the readers and writers do, and `degrade_item`; nothing is written then.
     """
+    _with_noise_checked(settings)  # before a large file is read
     _check_targets(source, (lr_target, msi_target), (settings.psf, settings.srf))
     pair = degrade_item(read_image(source, key=key, layout=layout, table=table), settings)
     write_both([(lr_target, pair.lr_hsi), (msi_target, pair.hr_msi)])
     return pair
+
+
+def _with_noise_checked(settings: PairSettings) -> PairSettings:
+    """The settings with infinite signal-to-noise ratios as None; others must be numbers of a sensible size."""
+    levels = {key: getattr(settings, key) for key in ("snr_hsi_db", "snr_msi_db")}
+    for key, level in levels.items():
+        if level == math.inf:
+            levels[key] = None
+        elif level is not None and not abs(level) <= MOST_DECIBELS:
+            raise UserError(
+                f"must be from {-MOST_DECIBELS:g} to {MOST_DECIBELS:g} dB, or inf for no noise", key=key, found=level
+            )
+    return replace(settings, **levels)
 
 
 def _check_targets(
@@ -163,8 +183,16 @@ def write_both(outputs: list[tuple[str | Path, Item]]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _cropped(item: Item, ratio: int) -> Item:
-    """The whole blocks of an item, from its first row and column on; labels go with it."""
+def whole_blocks(item: Item, ratio: int) -> Item:
+    """The whole blocks of an item, from its first row and column on; labels go with it, abundances do not.
+
+    Args:
+        item: any size.
+        ratio: side of a block in pixels.
+
+    Raises:
+        UserError: an item smaller than one block.
+    """
     rows, cols = item.valid.shape
     end_row, end_col = rows // ratio * ratio, cols // ratio * ratio
     if not end_row or not end_col:
@@ -190,6 +218,12 @@ def _cropped(item: Item, ratio: int) -> Item:
     )
 
 
+def valid_blocks(valid: np.ndarray, ratio: int) -> np.ndarray:
+    """Which low-resolution pixels are valid: those of whose block at least half is; (rows, cols) whole blocks."""
+    rows, cols = valid.shape
+    return valid.reshape(rows // ratio, ratio, cols // ratio, ratio).mean(axis=(1, 3)) >= 0.5
+
+
 def _filled(item: Item, peer: bool) -> np.ndarray:
     """The cube as float32 with each band's mean over valid pixels where a pixel is invalid; scaled if `peer`."""
     cube = item.cube.astype(np.float32)
@@ -200,8 +234,6 @@ def _filled(item: Item, peer: bool) -> np.ndarray:
 
 
 def _low_resolution(item: Item, cube: np.ndarray, settings: PairSettings) -> Item:
-    _, rows, cols = cube.shape
-    share = item.valid.reshape(rows, settings.ratio, cols, settings.ratio).mean(axis=(1, 3))
     source = _source(item, settings)
     source.pop("map_info", None)  # ENVI's own words for the transform, which is given anew
     transform = item.source.get("transform")
@@ -209,19 +241,22 @@ def _low_resolution(item: Item, cube: np.ndarray, settings: PairSettings) -> Ite
         a, b, c, d, e, f = transform
         ratio = settings.ratio
         source["transform"] = [a * ratio, b * ratio, c, d * ratio, e * ratio, f]
-    return replace(item, cube=cube, valid=share >= 0.5, labels=None, class_names=[], source=source)
+    return replace(
+        item, cube=cube, valid=valid_blocks(item.valid, settings.ratio), labels=None, class_names=[], source=source
+    )
 
 
 def _multispectral(item: Item, cube: np.ndarray, response: Response, settings: PairSettings) -> Item:
     source = _source(item, settings)
     source.pop("default_bands", None)
-    lower, upper = response.lower_nm, response.upper_nm
+    # On the stretched axis a band is made of HSI bands that lie elsewhere: its sensor's wavelengths would be untrue.
+    stretched = response.axis == "stretched"
     return Item(
         cube=cube,
         name=item.name,
         valid=item.valid,
-        wavelength_nm=response.centres_nm,
-        fwhm_nm=None if lower is None or upper is None else upper - lower,
+        wavelength_nm=None if stretched else response.centres_nm,
+        fwhm_nm=None if stretched else response.fwhm_nm,
         labels=item.labels,
         class_names=item.class_names,
         source=source,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,11 @@ class Response:
     Attributes:
         matrix: (m, C) float64; row i makes MSI band i of the C HSI bands; rows sum to 1.
         name: of the sensor or file.
-        centres_nm, lower_nm, upper_nm: (m,) float64: centre and half-power points of the MSI bands; None for a plain
-            matrix without wavelengths.
-        axis: "measured" or "stretched".
+        centres_nm, lower_nm, upper_nm: (m,) float64: centre and edges of the MSI bands; None for a plain matrix
+            without wavelengths.
+        axis: "measured" or "stretched". On the stretched axis the centres are the sensor's, not where its bands lie
+            on the HSI's own wavelengths.
+        fwhm_factor: how many standard deviations the edges are apart; 2.3548 where they are half-power points.
     """
 
     matrix: np.ndarray
@@ -48,6 +50,14 @@ class Response:
     lower_nm: np.ndarray | None = None
     upper_nm: np.ndarray | None = None
     axis: str = "measured"
+    fwhm_factor: float = FWHM_FACTOR
+
+    @property
+    def fwhm_nm(self) -> np.ndarray | None:
+        """(m,) full widths at half maximum of the MSI bands in nm; None without edges."""
+        if self.lower_nm is None or self.upper_nm is None:
+            return None
+        return (self.upper_nm - self.lower_nm) * (FWHM_FACTOR / self.fwhm_factor)
 
 
 @dataclass(frozen=True)
@@ -220,7 +230,7 @@ def _from_edges(
     positions, weights = _axis_of(name, lower.min(), upper.max(), wavelength_nm, bands, axis)
     std = (upper - lower) / fwhm_factor
     matrix = np.exp(-0.5 * ((positions - centres[:, None]) / std[:, None]) ** 2) * weights
-    response = Response(matrix, name, centres.copy(), lower.copy(), upper.copy(), axis)
+    response = Response(matrix, name, centres.copy(), lower.copy(), upper.copy(), axis, fwhm_factor)
     return _finish(response, positions)
 
 
@@ -285,9 +295,7 @@ def _finish(response: Response, positions: np.ndarray) -> Response:
             key=f"srf {response.name}",
             remedy="choose wider MSI bands",
         )
-    return Response(
-        response.matrix / sums, response.name, response.centres_nm, response.lower_nm, response.upper_nm, response.axis
-    )
+    return replace(response, matrix=response.matrix / sums)
 
 
 def coverage(response: Response, wavelength_nm: np.ndarray | None) -> Coverage:

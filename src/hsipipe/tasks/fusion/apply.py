@@ -64,24 +64,45 @@ class Fuser:
         Raises:
             UserError: a method that works on whole images only.
         """
+        check_blocks(self.method)
         module = self.method.load()
-        if not hasattr(module, "fit") or not hasattr(module, "apply"):
-            able = [name for name in methods_of(self.method.task) if _works_by_blocks(name)]
-            raise UserError(
-                f"method {self.method.name!r} works on whole images only",
-                key="--block",
-                remedy=f"leave --block out, crop the scene, or choose one of: {', '.join(able)}",
-            )
         return BlockModel(module, module.fit(pairs, **self._arguments))
 
     @property
     def _arguments(self) -> dict[str, Any]:
-        known = {"psf": self.psf, "srf": self.srf, "edge": self.edge, "wavelength_nm": self.wavelength_nm}
+        known: dict[str, Any] = {
+            "psf": self.psf,
+            "srf": self.srf,
+            "edge": self.edge,
+            "wavelength_nm": self.wavelength_nm,
+        }
         if self.method.backend == "torch":
             known["device"] = self.device
         if self.method.random:
             known["seed"] = seed_for(self.seed, self.name)
         return {**known, **self.settings}
+
+
+def check_blocks(method: Method, *, key: str | None = None, why: str | None = None) -> None:
+    """Refuse a method that works on whole images only; told without importing it.
+
+    Args:
+        method: of the task `fusion`.
+        key: the option by which blocks were asked for, if they were.
+        why: why there must be blocks otherwise, as what was found.
+
+    Raises:
+        UserError: naming the methods that can.
+    """
+    if _works_by_blocks(method.name):
+        return
+    able = [name for name in methods_of(method.task) if _works_by_blocks(name)]
+    raise UserError(
+        f"method {method.name!r} works on whole images only",
+        key=key,
+        found=why,
+        remedy=f"{f'leave {key} out' if key else 'crop the scene'}, or choose one of: {', '.join(able)}",
+    )
 
 
 def _works_by_blocks(name: str) -> bool:

@@ -193,9 +193,14 @@ class CaseFile:
         self.items = read_strings(self._file, "item")
         kernels = [self._file["psf"][str(number)] for number in range(len(self._file["psf"]))]
         self.psfs: dict[str, np.ndarray] = {str(kernel.attrs["name"]): kernel[()] for kernel in kernels}
-        nanometres = {name: self._optional(f"msi_{name}") for name in RESPONSE_NM}
-        about = {"name": str(self._file.attrs["srf"]), "axis": str(self._file.attrs["axis"])}
-        self.response = Response(self._file["srf"][()], **about, **nanometres)
+        self.response = Response(
+            self._file["srf"][()],
+            str(self._file.attrs["srf"]),
+            centres_nm=self._optional("msi_centres_nm"),
+            lower_nm=self._optional("msi_lower_nm"),
+            upper_nm=self._optional("msi_upper_nm"),
+            axis=str(self._file.attrs["axis"]),
+        )
         self.wavelength_nm = self._optional("wavelength_nm")
         self.band_index: np.ndarray = self._file["band_index"][()]
         self.name = str(self._file.attrs["case"])

@@ -41,15 +41,27 @@ def predict(
         def fuse_item(name: str) -> Prediction:
             pair = opened.pair(name)
             truth = opened.truth(name).cube if method.kind == "oracle" else None
-            known = {"psf": pair.psf, "srf": pair.srf, "edge": pair.edge, "wavelength_nm": pair.wavelength_nm}
-            fuser = Fuser(method, settings, device=device, seed=seed, name=name, **known)
+            fuser = Fuser(
+                method,
+                settings,
+                psf=pair.psf,
+                srf=pair.srf,
+                edge=pair.edge,
+                wavelength_nm=pair.wavelength_nm,
+                device=device,
+                seed=seed,
+                name=name,
+            )
             started = time.perf_counter()
             fused = fuser.fuse(pair.lr_hsi, pair.hr_msi, truth=truth)
             seconds = time.perf_counter() - started
-            arrays = {"prediction": shown_window(fused.cube), "endmembers": fused.endmembers, "psf": fused.psf}
+            arrays = {"prediction": shown_window(fused.cube)}
             if fused.latents is not None:
                 arrays["latents"] = shown_window(fused.latents)
-            arrays = {key: value for key, value in arrays.items() if value is not None}
+            if fused.endmembers is not None:
+                arrays["endmembers"] = fused.endmembers
+            if fused.psf is not None:
+                arrays["psf"] = fused.psf
             return Prediction(fused.cube, seconds, kept=arrays, found=fused.found)
 
         write_predictions(

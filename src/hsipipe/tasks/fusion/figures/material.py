@@ -57,9 +57,9 @@ class Material(Results):
     def predictions(self) -> dict[str, np.ndarray]:
         """Variant -> its prediction (bands, rows, cols) of the shown item, where the item has measurements."""
         shown = self.shown()
-        good = shown.truth.any(axis=(1, 2))
+        good = (shown.truth != 0).any(axis=(1, 2), keepdims=True)
         return {
-            variant: np.where(good[:, None, None], arrays["prediction"], 0)
+            variant: np.where(good, arrays["prediction"], 0)
             for variant, arrays in self.kept_arrays().items()
         }
 
