@@ -35,8 +35,9 @@ def refused(capsys, folder, *options, out="out.npy", **names):
     before = set(folder.iterdir())
     assert fuse(folder, *options, out=out, **names) == 2
     assert set(folder.iterdir()) == before
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
+    assert lines[0].startswith("error:")
     return lines[0]
 
 
@@ -173,3 +174,69 @@ def test_output_over_an_input_is_refused(files, capsys):
 
 def test_a_missing_file(files, capsys):
     assert "does not exist" in refused(capsys, files, high="none.npy")
+
+
+def test_whole_image_methods_are_refused_before_the_images_are_read(files, capsys, monkeypatch):
+    np.save(files / "flat.npy", np.full((24, 20, BANDS), 3.0))  # reading it would be refused for its bands
+    line = refused(capsys, files, "--block", "32", low="flat.npy", method="cnmf")
+    assert "--block: method 'cnmf' works on whole images only" in line
+    monkeypatch.setattr("hsipipe.tasks.fusion.files.fuse_files.WHOLE_BYTES", 1000)
+    line = refused(capsys, files, low="flat.npy", method="cnmf")
+    assert "'cnmf' works on whole images only (found 20 x 96 x 80 pixels" in line
+    assert "--block" not in line
+
+
+def test_srf_errors_come_before_any_warning(files, capsys):
+    # Both a shift and a bad band would be warned of.
+    low, high = np.load(files / "low.npy"), np.load(files / "high.npy")
+    low[..., 3] = 1
+    np.save(files / "low.npy", low)
+    np.save(files / "off.npy", np.roll(high, 2, axis=1))
+    np.save(files / "narrow.npy", np.full((4, 11), 1 / 11))
+    assert "11" in refused(capsys, files, "--srf", str(files / "narrow.npy"), high="off.npy")
+
+
+def test_a_details_folder_that_cannot_be_made(files, capsys):
+    line = refused(capsys, files, "--details", str(files / "srf.npy" / "details"))
+    assert "srf.npy: is a file, not a folder" in line
+
+
+def test_two_cubes_in_one_file_name_the_keys_of_fuse(files, capsys):
+    savemat(files / "pair.mat", {"hsi": np.load(files / "low.npy"), "rgb": np.load(files / "high.npy")})
+    assert refused(capsys, files, low="pair.mat").endswith("choose one with --hsi-key")
+    assert refused(capsys, files, high="pair.mat").endswith("choose one with --msi-key")
+    np.save(files / "matrix.npy", np.load(files / "low.npy")[..., 0])
+    assert "--table" not in refused(capsys, files, low="matrix.npy")
+
+
+def test_a_matrix_as_msi_is_one_panchromatic_band(files, capsys):
+    np.save(files / "pan.npy", np.load(files / "high.npy").mean(axis=2))
+    np.save(files / "flat.npy", np.full((1, BANDS), 1 / BANDS))
+    assert fuse(files, "--srf", str(files / "flat.npy"), "--json", "--quiet", high="pan.npy") == 0
+    assert json.loads(capsys.readouterr().out)["sizes"]["hr_msi"] == [1, 96, 80]
+
+
+def test_an_estimated_psf_is_not_called_given(files, capsys):
+    told = {}
+    for source in ("known", "estimated", "none"):
+        options = ("--psf", "gaussian:sigma=1.5,size=7", "--set", f"psf_source={source}", "--json", "--quiet")
+        assert fuse(files, *options, method="subspace_map") == 0
+        told[source] = json.loads(capsys.readouterr().out)
+    assert told["known"]["psf"]["origin"] == "given"
+    assert told["estimated"]["psf"]["origin"] == "of the method; the one given serves the scores only"
+    assert told["estimated"]["psf"]["rms_rows"] != told["known"]["psf"]["rms_rows"]
+    assert "size" not in told["none"]["psf"]
+    for report in told.values():
+        assert report["scored_with"] == {
+            "psf": "given",
+            **{k: told["known"]["psf"][k] for k in report["scored_with"] if k != "psf"},
+        }
+
+
+def test_all_methods_are_scored_with_one_psf(files, capsys):
+    kernels = []
+    for method in ("ridge", "subspace_map", "bicubic"):
+        assert fuse(files, "--json", "--quiet", method=method) == 0
+        kernels.append(json.loads(capsys.readouterr().out)["scored_with"])
+    assert kernels[0]["psf"] == "a Gaussian matched to the pair"
+    assert kernels[1:] == kernels[:1] * 2

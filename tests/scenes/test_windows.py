@@ -73,6 +73,74 @@ def test_survey_tells_bad_bands_and_makes_a_thumbnail(tmp_path, cube):
     assert np.array_equal(valid, cube[0] != 0)
 
 
+def rgb(tmp_path, image):
+    """A WindowedImage of (bands, rows, cols)."""
+    np.save(tmp_path / "rgb.npy", image.transpose(1, 2, 0))
+    return WindowedImage(tmp_path / "rgb.npy")
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+def test_black_is_a_measurement_in_few_bands(tmp_path, bands):
+    generator = np.random.default_rng(3)
+    image = generator.integers(1, 255, (bands, 60, 80)).astype(np.uint8)
+    scattered = generator.uniform(size=(60, 80)) < 0.05
+    image[:, scattered] = 0
+    # A shadow that deepens to 0 in its middle, 49 pixels of 4,800.
+    row, col = np.mgrid[:60, :80]
+    depth = np.clip(np.maximum(abs(row - 30), abs(col - 40)) - 3, 0, 20)
+    shadow = depth < 20
+    image[:, shadow] = depth[shadow].astype(np.uint8)
+    with rgb(tmp_path, image) as opened:
+        values, valid = opened.read_valid()
+        assert opened.holes == 0
+        assert valid.all()
+        assert np.array_equal(values, image.astype(np.float32))
+        assert opened.survey(factor=4).thumbnail[0, 0, 0] == pytest.approx(image[0, :4, :4].mean(), rel=1e-6)
+
+
+def test_many_bands_that_are_all_zero_are_no_data(tmp_path):
+    image = np.ones((12, 20, 20), np.uint8) + np.arange(20, dtype=np.uint8)
+    image[:, 5, 5] = image[:11, 6, 6] = 0
+    with rgb(tmp_path, image) as opened:
+        valid = opened.read_valid()[1]
+    assert np.argwhere(~valid).tolist() == [[5, 5]]
+
+
+@pytest.mark.parametrize("place", [(0, 0), (20, 30)], ids=["wedge at the border", "hole within"])
+@pytest.mark.parametrize("side", [2048, 16])
+def test_large_holes_of_zeros_are_no_data(tmp_path, monkeypatch, place, side):
+    monkeypatch.setattr("hsipipe.scenes.windows.HOLE_SIDE", side)
+    monkeypatch.setattr("hsipipe.scenes.windows.STRIP_BYTES", 3 * 4 * 80 * 10)  # several strips
+    image = np.random.default_rng(3).integers(60, 255, (3, 60, 80)).astype(np.uint8)
+    hole = np.zeros((60, 80), bool)
+    hole[place[0] : place[0] + 18, place[1] : place[1] + 20] = True
+    image[:, hole] = 0
+    image[:, 55, 70] = 0  # black
+    with rgb(tmp_path, image) as opened:
+        assert np.array_equal(opened.read_valid()[1], ~hole)
+        assert np.array_equal(opened.read_valid((10, 30, 5, 60))[1], ~hole[10:30, 5:60])
+        assert opened.holes == hole.sum()
+
+
+def test_a_file_that_tells_its_nodata_is_taken_at_its_word(tmp_path, source):
+    image = np.random.default_rng(3).uniform(60, 255, (3, 60, 80)).astype(np.float32)
+    image[:, :20, :20] = 0
+    image[:, 40:, 40:] = -9999
+    write_image(tmp_path / "rgb.tif", Item(cube=image, source=source))
+    with WindowedImage(tmp_path / "rgb.tif") as opened:
+        assert opened.file.nodata == -9999
+        assert np.array_equal(opened.read_valid()[1], image[0] != -9999)
+
+
+def test_a_matrix_is_read_by_windows_as_one_band(tmp_path):
+    image = np.arange(60.0).reshape(6, 10)
+    np.save(tmp_path / "pan.npy", image)
+    with WindowedImage(tmp_path / "pan.npy", layout="rows-cols") as opened:
+        assert opened.in_place
+        assert opened.shape == (1, 6, 10)
+        assert np.array_equal(opened.read((1, 3, 2, 9)), image[None, 1:3, 2:9])
+
+
 def test_survey_of_a_window_keeps_to_it(tmp_path, cube):
     cube[2, :20] = 3
     path = tmp_path / "image.npy"

@@ -22,6 +22,10 @@ from hsipipe.scenes.validity import representable
 STRIP_BYTES = 32 << 20  # of one strip in float32, when an image is gone through from top to bottom
 _STORED = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (2, 0, 1)}  # positions of bands, rows, cols in an ENVI file
 _CACHE_MB = 64  # of GDAL; its own default grows with the machine
+MANY_BANDS = 10  # from so many on, a pixel that is zero in all of them holds no measurement; in fewer it may be black
+HOLE_SHARE = 0.005  # of the image: the least that pixels of zeros, connected, must fill to be a hole of missing data,
+HOLE_EDGE = 0.1  # if those around it are brighter than this share of the image's median: darkness comes gradually
+HOLE_SIDE = 2048  # cells a side, at most, on which holes are sought
 
 Reader = Callable[[Window], np.ndarray]
 
@@ -64,6 +68,7 @@ class WindowedImage:
         reader = self._reader()
         self.in_place = reader is not None
         self._read: Reader = reader or self._whole()
+        self._holes: tuple[np.ndarray, int, int] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -93,13 +98,12 @@ class WindowedImage:
 
         Returns:
             cube (good bands, rows, cols) float32 as stored, and valid (rows, cols) bool: not nodata, finite, not masked
-            by the file, and not zero in every good band.
+            by the file, and not missing by its zeros (see `holes`).
         """
         stored = self.read(window)
         if good_bands is not None:
             stored = stored[good_bands]
-        bad = self._bad_samples(stored).any(axis=0)
-        bad |= ~(stored != 0).any(axis=0)
+        bad = self._bad_samples(stored).any(axis=0) | self._missing(stored, window)
         masked = self._masked(window)
         if masked is not None:
             bad |= masked
@@ -121,7 +125,7 @@ class WindowedImage:
         for row in range(first_row, end_row, step):
             strip = (row, min(row + step, end_row), first_col, end_col)
             stored = self.read(strip)
-            bad = self._bad_samples(stored) | ~(stored != 0).any(axis=0)
+            bad = self._bad_samples(stored) | self._missing(stored, strip)
             masked = self._masked(strip)
             if masked is not None:
                 bad |= masked
@@ -151,6 +155,76 @@ class WindowedImage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def holes(self) -> int:
+        """How many pixels of an image of few bands are taken as missing because they are zero in every band.
+
+        In an image of 10 bands or more all such pixels are (not counted here). In one of fewer, which may show black,
+        only those are that form a hole, or a wedge at the border: connected, 0.5 % of the image at least, and without
+        a gradual passage to their surroundings. None are where the file tells itself what is missing (nodata, mask).
+        """
+        return self._find_holes()[2]
+
+    def _missing(self, stored: np.ndarray, window: Window | None) -> np.ndarray:
+        """(rows, cols) bool: pixels of a window, of all or the good bands, without a measurement by their zeros."""
+        zero = ~(stored != 0).any(axis=0)
+        if self.shape[0] >= MANY_BANDS or not zero.any():
+            return zero
+        cells, side, count = self._find_holes()
+        if not count:
+            return np.zeros_like(zero)
+        _, rows, cols = self.shape
+        first_row, end_row, first_col, end_col = window or (0, rows, 0, cols)
+        down, along = np.arange(first_row, end_row) // side, np.arange(first_col, end_col) // side
+        return zero & cells[np.ix_(down, along)]
+
+    def _find_holes(self) -> tuple[np.ndarray, int, int]:
+        """The cells (rows, cols) bool in which zeros are missing, the side of a cell in pixels, how many pixels."""
+        if self._holes is None:
+            told = self.file.nodata is not None or self.file.mask is not None or self._scene is not None
+            none = (np.zeros((1, 1), bool), max(self.shape[1:]), 0)
+            self._holes = none if told or self.shape[0] >= MANY_BANDS else self._search_holes()
+        return self._holes
+
+    def _search_holes(self) -> tuple[np.ndarray, int, int]:
+        from scipy.ndimage import binary_dilation, find_objects, label
+
+        bands, rows, cols = self.shape
+        side = max(1, -(-max(rows, cols) // HOLE_SIDE))
+        size = (-(-rows // side), -(-cols // side))
+        zeros, bright = np.zeros(size, np.int64), np.zeros(size)
+        step = side * max(1, STRIP_BYTES // (4 * bands * cols * side))
+        starts = np.arange(0, cols, side)
+        for row in range(0, rows, step):
+            stored = self.read((row, min(row + step, rows), 0, cols))
+            highest = np.where(self._bad_samples(stored), 0, np.abs(stored.astype(np.float32))).max(axis=0)
+            zero = ~(stored != 0).any(axis=0)
+            place = slice(row // side, row // side - (-len(zero) // side))
+            downs = np.arange(0, len(zero), side)
+            zeros[place] = np.add.reduceat(np.add.reduceat(zero.astype(np.int64), downs, 0), starts, 1)
+            bright[place] = np.add.reduceat(np.add.reduceat(highest.astype(np.float64), downs, 0), starts, 1)
+        height, width = (np.minimum(side, length - np.arange(0, length, side)) for length in (rows, cols))
+        pixels = np.outer(height, width)
+        full = zeros == pixels
+        found = np.zeros(size, bool)
+        if full.any() and not full.all():
+            mean = bright / np.maximum(pixels - zeros, 1)  # of the pixels that are not zero
+            enough = HOLE_EDGE * np.median(mean[~full])
+            every = np.ones((3, 3), bool)
+            regions, _ = label(full, every)
+            sizes = np.bincount(regions.ravel(), pixels.ravel())
+            for number, box in enumerate(find_objects(regions), 1):
+                if sizes[number] < HOLE_SHARE * rows * cols:
+                    continue
+                near = tuple(slice(max(part.start - 2, 0), part.stop + 2) for part in box)
+                region = regions[near] == number
+                around = binary_dilation(region, every)
+                edge = mean[near][around & ~full[near]]
+                if edge.size and np.median(edge) > enough:
+                    # Where cells are larger than pixels, the hole ends within those next to it.
+                    found[near] |= around if side > 1 else region
+        return found, side, int(zeros[found].sum())
 
     def _bad_samples(self, stored: np.ndarray) -> np.ndarray:
         bad = ~np.isfinite(stored) if stored.dtype.kind == "f" else np.zeros(stored.shape, bool)
@@ -192,6 +266,8 @@ class WindowedImage:
             return self._raster_reader() if file.key is None and "pages" not in file.extra else None
         if file.format == "envi":
             return self._envi_reader()
+        if file.format == "npy" and file.layout == "rows-cols":
+            return lambda window: _cut(map_npy(file.path)[None], (0, 1, 2), window)
         if file.format in ("npy", "hdf5", "matlab7.3") and len(file.layout.split("-")) == 3:
             axes = parse_layout(file.layout, file=file.path)
             if file.format == "npy":

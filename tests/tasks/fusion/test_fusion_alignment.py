@@ -53,6 +53,55 @@ def test_no_verdict_on_few_pixels_or_unlike_images():
     assert better_symmetry({Symmetry(): 0.30, Symmetry(flip_cols=True): 0.36}) is None
 
 
+def found_in(hsi, msi, turn=lambda image: image):
+    low = np.ascontiguousarray(turn(msi))
+    return better_symmetry(find_symmetry(hsi, low, (np.ones(hsi.shape[1:], bool), np.ones(low.shape[1:], bool))))
+
+
+def test_a_turned_partner_is_found_though_the_images_explain_little_of_one_another():
+    low = block_mean(scene(seed=4), RATIO)
+    msi = np.tensordot(responses(), low, 1)
+    noise = gaussian_filter(np.random.default_rng(1).standard_normal(msi.shape), (0, 0.5, 0.5))
+    msi += 1.1 * (msi.std() / noise.std()) * noise
+    flip = Symmetry(flip_cols=True)
+    whole = np.ones(low.shape[1:], bool)
+    shares = find_symmetry(low, flip.turn(msi), (whole, whole))
+    # The case of a Houston crop: less than half is explained by the right symmetry, but next to nothing by the others.
+    assert shares[flip] < 0.5
+    assert better_symmetry(shares) == flip
+    assert found_in(low, msi) is None
+
+
+def test_the_best_symmetry_must_stand_out_unless_it_fits_far_better():
+    flip, half = Symmetry(flip_cols=True), Symmetry(flip_rows=True, flip_cols=True)
+    assert better_symmetry({Symmetry(): 0.08, flip: 0.54}) == flip
+    assert better_symmetry({Symmetry(): 0.08, flip: 0.40, half: 0.10}) == flip
+    assert better_symmetry({Symmetry(): 0.08, flip: 0.40, half: 0.35}) is None
+    assert better_symmetry({Symmetry(): 0.08, flip: 0.99, half: 0.99}) == flip
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("size", [8, 16, 24])
+@pytest.mark.parametrize("blur", [0.0, 1.0, 3.0])
+def test_no_alarm_on_unlike_images(blur, size, seed):
+    generator = np.random.default_rng([seed, size])
+    maps = gaussian_filter(generator.standard_normal((9, size, size)), (0, blur, blur))
+    hsi = np.tensordot(generator.uniform(size=(12, 5)), maps[:5], 1)
+    assert found_in(hsi, maps[5:]) is None
+
+
+def test_no_alarm_on_symmetric_or_featureless_scenes():
+    low = block_mean(scene(seed=2), RATIO)
+    generator = np.random.default_rng(0)
+    noise = generator.standard_normal((2, 12, 24, 24)) * 0.05
+    twofold = low + low[:, :, ::-1]
+    assert found_in(twofold, np.tensordot(responses(), twofold, 1)) is None
+    assert found_in(twofold + noise[0], np.tensordot(responses(), twofold + noise[1], 1)) is None
+    assert found_in(1 + noise[0], np.tensordot(responses(), 1 + noise[1], 1)) is None
+    ramp = np.linspace(0, 1, 24)[:, None] * np.ones((12, 24, 24))
+    assert found_in(ramp + noise[0], np.tensordot(responses(), ramp + noise[1], 1)) is None
+
+
 @pytest.mark.parametrize("shift", [(0, 0), (1, 0), (0, -2), (5, 3)])
 def test_a_shift_of_whole_hr_pixels_is_found_to_a_tenth(shift):
     fine = scene(128, 128)

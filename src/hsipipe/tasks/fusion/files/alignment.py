@@ -14,8 +14,10 @@ from hsipipe.tasks.fusion.files.symmetry import AS_IT_IS, SYMMETRIES, Symmetry
 
 COMPONENTS = 5
 LEAST_PIXELS = 64  # below, too few for a verdict
-CLEARLY_LESS = 0.5  # another symmetry must leave at most this share of the variance that the present one leaves,
-CLEARLY_MORE = 0.1  # and explain at least so much more
+CLEARLY_MORE = 0.1  # of the variance, that another symmetry must explain beyond the present one
+FAR_LESS = 0.5  # of what the present one leaves: enough by itself; a scene symmetric in itself has several such,
+LESS = 0.7  # or so much, which a poor fit of any orientation leaves within reach, if the symmetry also stands out:
+STANDS_OUT = 0.8  # of what each of the others leaves
 SMOOTHING = 1.0  # LR pixels, before gradients are taken
 FARTHEST = 3  # whole LR pixels that are searched
 STEPS = 6
@@ -58,7 +60,8 @@ def find_symmetry(hsi: np.ndarray, msi: np.ndarray, valid: tuple[np.ndarray, np.
         valid: (h, w) of the HSI and (rows, cols) of the MSI.
 
     Returns:
-        Symmetry -> share in [0, 1]; empty for images too small to judge.
+        Symmetry -> share in [0, 1], corrected for the number of components and for neighbours that are alike, so that
+        unlike images explain nothing of one another; empty for images too small to judge.
     """
     shares: dict[Symmetry, float] = {}
     components = leading_components(hsi, valid[0])
@@ -67,18 +70,55 @@ def find_symmetry(hsi: np.ndarray, msi: np.ndarray, valid: tuple[np.ndarray, np.
             continue
         keep = symmetry.turn(valid[0]) & valid[1]
         if keep.sum() >= LEAST_PIXELS:
-            shares[symmetry] = _explained(_basis(symmetry.turn(components)[:, keep]), _standard(msi[:, keep]))
+            basis, values = _basis(symmetry.turn(components)[:, keep]), _standard(msi[:, keep])
+            image, rest = np.zeros((2, *msi.shape))
+            image[:, keep], rest[:, keep] = values, _residual(basis, values)
+            shares[symmetry] = _explained(basis, values, independent_pixels(image, rest, keep))
     return shares
 
 
+def independent_pixels(image: np.ndarray, rest: np.ndarray, keep: np.ndarray) -> float:
+    """As how many independent pixels those of an image count in a regression that leaves `rest`.
+
+    Where neighbours correlate by r along an axis in the image and by s in what is left, N (1 - r s) / (1 + r s) of N
+    count (Bartlett, Journal of the Royal Statistical Society 98, 1935, for first-order autoregression); axes multiply.
+
+    Args:
+        image, rest: (bands, rows, cols) of mean 0 over `keep`, zero elsewhere.
+        keep: (rows, cols) bool.
+    """
+    count = float(keep.sum())
+    for axis in (0, 1):
+        alike = _alike(image, keep, axis) * _alike(rest, keep, axis)
+        count *= (1 - alike) / (1 + alike)
+    return count
+
+
+def _alike(image: np.ndarray, keep: np.ndarray, axis: int) -> float:
+    """The correlation of neighbours along an axis (0 rows, 1 columns), the mean over bands, not below 0."""
+    ahead, behind = (np.arange(start, keep.shape[axis] - 1 + start) for start in (0, 1))
+    pairs = int((keep.take(ahead, axis) & keep.take(behind, axis)).sum())
+    products = (image.take(ahead, axis + 1) * image.take(behind, axis + 1)).sum(axis=(1, 2)) / max(pairs, 1)
+    power = (image**2).sum(axis=(1, 2)) / keep.sum()
+    return float(np.clip(np.mean(products / np.maximum(power, 1e-300)), 0.0, 1.0))
+
+
 def better_symmetry(shares: dict[Symmetry, float], present: Symmetry = AS_IT_IS) -> Symmetry | None:
-    """The symmetry that fits clearly better than the present one, or None."""
+    """The symmetry that fits clearly better than the present one, or None.
+
+    It must leave at most half of the variance that the present one leaves; or somewhat more, where the images explain
+    little of one another in any orientation, if it then stands out among all others.
+    """
     if not shares:
         return None
     best = max(shares, key=lambda symmetry: shares[symmetry])
     now = shares.get(present, 0.0)
-    clear = 1 - shares[best] <= CLEARLY_LESS * (1 - now) and shares[best] >= now + CLEARLY_MORE
-    return best if clear and best != present else None
+    if best == present or shares[best] < now + CLEARLY_MORE:
+        return None
+    left = 1 - shares[best]
+    others = [1 - share for symmetry, share in shares.items() if symmetry not in (best, present)]
+    stands_out = left <= STANDS_OUT * min(others, default=1.0)
+    return best if left <= FAR_LESS * (1 - now) or (left <= LESS * (1 - now) and stands_out) else None
 
 
 def estimate_shift(hsi: np.ndarray, msi: np.ndarray, valid: np.ndarray | None = None) -> Shift | None:
@@ -160,7 +200,9 @@ def _residual(basis: np.ndarray, values: np.ndarray) -> np.ndarray:
     return values - (values @ basis) @ basis.T
 
 
-def _explained(basis: np.ndarray, values: np.ndarray) -> float:
-    count, used = basis.shape
+def _explained(basis: np.ndarray, values: np.ndarray, independent: float | None = None) -> float:
+    count, used = (basis.shape[0] if independent is None else independent), basis.shape[1]
+    if independent is not None and count <= used + 1:
+        return 0.0
     left = float((_residual(basis, values) ** 2).sum() / max((values**2).sum(), 1e-300))
     return float(np.clip(1 - left * (count - 1) / max(count - used, 1), 0.0, 1.0))

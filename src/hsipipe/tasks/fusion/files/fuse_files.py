@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,15 @@ from hsipipe.errors import UserError
 from hsipipe.methods import Method
 from hsipipe.scenes.windows import WindowedImage
 from hsipipe.scenes.writers import check_outputs
+from hsipipe.scenes.writers.check import check_place
 from hsipipe.scenes.writers.windows import check_size
-from hsipipe.tasks.fusion.apply import Fuser
+from hsipipe.tasks.fusion.apply import Fuser, check_blocks
 from hsipipe.tasks.fusion.files.details import write_details
 from hsipipe.tasks.fusion.files.fuse_job import Job, fuse_blocks, fuse_whole
 from hsipipe.tasks.fusion.files.pair_files import PairFiles
 from hsipipe.tasks.fusion.files.radiometry import Scaling
-from hsipipe.tasks.fusion.files.relations import estimate_relations, match_files, survey_windows
-from hsipipe.tasks.fusion.files.responses import ChosenResponse
+from hsipipe.tasks.fusion.files.relations import common_grid, estimate_relations, match_files, survey_windows
+from hsipipe.tasks.fusion.files.responses import ChosenResponse, check_response, known_response, silent
 
 log = logging.getLogger(__name__)
 
@@ -95,20 +97,37 @@ def fuse_files(
     options = options or FuseOptions()
     for file in (lr_hsi, hr_msi):
         check_outputs([(file, output)])
+    if options.details is not None:
+        check_place(options.details / "overview.png")
+    if options.block is not None:
+        check_blocks(method, key="--block")
     psf = None if options.psf is None else make_psf(options.psf)
     with ExitStack() as stack:
-        hsi = stack.enter_context(WindowedImage(lr_hsi, key=options.hsi_key, layout=options.hsi_layout))
-        msi = stack.enter_context(WindowedImage(hr_msi, key=options.msi_key, layout=options.msi_layout))
-        pair, orientation = match_files(hsi, msi, turn=options.orient == "auto")
-        check_size(output, pair.shape)
-        if psf is not None and len(psf) > min(pair.shape[1:]):
+        hsi = stack.enter_context(_opened(lr_hsi, "hsi", options.hsi_key, options.hsi_layout))
+        msi = stack.enter_context(_opened(hr_msi, "msi", options.msi_key, options.msi_layout))
+        turn = options.orient == "auto"
+        grid = common_grid(hsi, msi, turn=turn)
+        # A mistake is told before the images are gone through, and in any case before a first warning.
+        size = (grid.ratio * grid.rows, grid.ratio * grid.cols)
+        if psf is not None and len(psf) > min(size):
             raise UserError(
                 f"a kernel of {len(psf)} x {len(psf)} is larger than the image",
                 key="--psf",
-                found=f"{pair.shape[1]} x {pair.shape[2]} pixels",
+                found=f"{size[0]} x {size[1]} pixels",
                 remedy="choose a smaller kernel",
             )
+        bands = hsi.shape[0] - len(hsi.file.bad_bands)
+        whole = options.block is None and 4 * bands * size[0] * size[1] <= WHOLE_BYTES
+        if not whole and options.block is None:
+            check_blocks(method, why=f"{bands} x {size[0]} x {size[1]} pixels to fuse, which takes blocks")
+        check_response(options.srf, hsi.file, msi.file, axis=options.axis)
+        pair, orientation, warnings = match_files(hsi, msi, grid, turn=turn)
+        check_size(output, pair.shape)
         _check_ranks(method, settings, pair)
+        with silent():
+            known_response(options.srf, pair, axis=options.axis)
+        for line in warnings:
+            log.warning("%s", line)
         windows = survey_windows(pair)
         relations = estimate_relations(pair, windows, psf=psf, srf=options.srf, axis=options.axis, edge=options.edge)
         chosen = relations.response
@@ -126,7 +145,6 @@ def fuse_files(
         )
         source = _source(pair, fuser, chosen)
         job = Job(pair, fuser, relations, windows, source, Path(output), options.block, options.quiet)
-        whole = options.block is None and 4 * np.prod(pair.shape, dtype=np.int64) <= WHOLE_BYTES
         outcome = fuse_whole(job) if whole else fuse_blocks(job)
         report = {
             "output": str(output),
@@ -150,11 +168,12 @@ def fuse_files(
                 if chosen.response.centres_nm is None
                 else [round(float(centre), 2) for centre in chosen.response.centres_nm],
             },
-            "psf": _told_psf(psf, outcome.found.psf, relations.kernel),
+            "psf": _told_psf(psf, outcome.found.psf, relations.kernel, source=settings.get("psf_source")),
             "coverage": {"unseen_bands": covered.unseen_bands, "lines": covered.lines()},
             "blocks": outcome.blocks,
             "found": outcome.found.found,
             "scores": outcome.scores,
+            "scored_with": _told_kernel(psf, relations.kernel),
         }
         if options.details is not None:
             write_details(
@@ -169,6 +188,27 @@ def fuse_files(
                 source=source,
             )
     return report | {"seconds": round(time.perf_counter() - started, 2)}
+
+
+def _opened(path: str | Path, name: str, key: str | None, layout: str | None) -> WindowedImage:
+    """An image of the pair, hsi or msi; a matrix (rows, cols) as MSI is one panchromatic band.
+
+    Raises:
+        UserError: as `open_image`, with the options of `fuse`.
+    """
+    try:
+        return WindowedImage(path, key=key, layout=layout)
+    except UserError as error:
+        if name == "msi" and layout is None:
+            with suppress(UserError):
+                image = WindowedImage(path, key=key, layout="rows-cols")
+                if image.shape[0] == 1:
+                    return image
+                image.close()
+        text = str(error).replace("--key", f"--{name}-key")
+        # A table of pixels has no place beside another image.
+        text = re.sub(r"; say --table .*", f"; give (rows, cols, bands), or another array by --{name}-key", text)
+        raise UserError(text) from error
 
 
 def _check_ranks(method: Method, settings: dict[str, Any], pair: PairFiles) -> None:
@@ -190,15 +230,35 @@ def _told_scaling(scaling: Scaling) -> dict[str, Any]:
     }
 
 
-def _told_psf(given: np.ndarray | None, found: np.ndarray | None, matched: np.ndarray | None) -> dict[str, Any]:
-    """Where the PSF comes from that the scores were taken with, and how wide it is."""
-    origin = "given" if given is not None else "of the method" if found is not None else "a matched Gaussian"
-    psf = found if found is not None else matched
-    if psf is None:
-        return {"origin": "none: block means"}
+def _told_psf(
+    given: np.ndarray | None, found: np.ndarray | None, matched: np.ndarray | None, *, source: object
+) -> dict[str, Any]:
+    """Where the PSF comes from that the method worked with, and how wide it is.
+
+    Args:
+        given, found, matched: by the user, told by the method, matched to the pair.
+        source: the method's setting `psf_source`, if it has one; other than "known", it leaves the given one alone.
+    """
+    if given is not None and source in (None, "known"):
+        return {"origin": "given", **_width(given)}
+    unused = "" if given is None else "; the one given serves the scores only"
+    if found is not None:
+        return {"origin": f"of the method{unused}", **_width(found)}
+    if given is not None:
+        return {"origin": f"none: not used by the method{unused}"}
+    return {"origin": "none: block means"} if matched is None else {"origin": "a matched Gaussian", **_width(matched)}
+
+
+def _told_kernel(given: np.ndarray | None, matched: np.ndarray | None) -> dict[str, Any]:
+    """The PSF that the scores were taken with: the same for every method, so that their scores compare."""
+    if matched is None:
+        return {"psf": "block means"}
+    return {"psf": "given" if given is not None else "a Gaussian matched to the pair", **_width(matched)}
+
+
+def _width(psf: np.ndarray) -> dict[str, Any]:
     width = psf_width(psf)
     return {
-        "origin": origin,
         "size": len(psf),
         "rms_rows": round(float(width.rms_rows), 3),
         "rms_cols": round(float(width.rms_cols), 3),

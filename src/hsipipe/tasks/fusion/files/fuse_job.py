@@ -77,7 +77,7 @@ def fuse_whole(job: Job) -> Outcome:
     part = job.pair.read()
     lr_hsi, hr_msi = job.scaled(part)
     fused = job.fuser.fuse(lr_hsi, hr_msi)
-    scores = _score(job, lr_hsi, hr_msi, fused.cube, fused.psf)
+    scores = _score(job, lr_hsi, hr_msi, fused.cube)
     preview = job.preview()
     valid = part.output_valid
     preview.choose_spectra(lr_hsi, part.both_valid)
@@ -136,20 +136,18 @@ def fuse_blocks(job: Job) -> Outcome:
                 own_valid = inner(part.lr_valid, window, wide, 1), inner(part.hr_valid, window, wide, ratio)
                 preview.add(window, own_hsi, own_msi, cube, (*own_valid, valid))
                 if number in scored and min(own_hsi.shape[1:]) >= LEAST_SCORED:
-                    scores.append(_score(job, own_hsi, own_msi, cube, found.psf))
+                    scores.append(_score(job, own_hsi, own_msi, cube))
             place = (ratio * window[0], ratio * window[1], ratio * window[2], ratio * window[3])
             write(place, job.relations.scaling.restore(cube), valid)
     return Outcome(found, mean_scores([row for row in scores if row]), preview, len(blocks), invalid)
 
 
-def _score(
-    job: Job, lr_hsi: np.ndarray, hr_msi: np.ndarray, cube: np.ndarray, psf: np.ndarray | None
-) -> dict[str, float]:
-    """Scores without truth, with the PSF that the method found, or that given, or the matched Gaussian."""
+def _score(job: Job, lr_hsi: np.ndarray, hr_msi: np.ndarray, cube: np.ndarray) -> dict[str, float]:
+    """Scores without truth, with the PSF given or matched to the pair: the same for every method."""
     from hsipipe.metrics.no_reference import score_without_truth
 
     side = min(cube.shape[1:])
-    kernel = psf if psf is not None else job.relations.kernel
+    kernel = job.relations.kernel
     if kernel is not None and len(kernel) > side:
         return {}
     blur = Blur(kernel, job.pair.grid.ratio, cube.shape[1:], edge=job.fuser.edge)

@@ -40,34 +40,50 @@ class Relations:
     scaling: Scaling
 
 
-def match_files(hsi: WindowedImage, msi: WindowedImage, *, turn: bool) -> tuple[PairFiles, dict[str, Any]]:
-    """Match two open files: ratio, common part, usable bands, orientation.
+def common_grid(hsi: WindowedImage, msi: WindowedImage, *, turn: bool) -> Grid:
+    """Ratio and common part of two open files, by their georeferences or sizes; no pixel is read.
+
+    Raises:
+        UserError: as `find_grid`.
+    """
+    places = [Place(image.shape[1:], image.file.crs, image.file.transform) for image in (hsi, msi)]
+    return find_grid(*places, turn=turn)
+
+
+def match_files(
+    hsi: WindowedImage, msi: WindowedImage, grid: Grid, *, turn: bool
+) -> tuple[PairFiles, dict[str, Any], list[str]]:
+    """Match two open files: usable bands, orientation.
 
     Args:
         hsi, msi: the files.
+        grid: of `common_grid`.
         turn: turn an HSI that lies otherwise than the MSI; False refuses it.
 
     Returns:
-        The pair, and facts on its orientation for the report.
+        The pair, facts on its orientation for the report, and what is to be warned of once nothing can be refused.
 
     Raises:
         UserError: images that do not match, or that have no usable band.
     """
-    places = [Place(image.shape[1:], image.file.crs, image.file.transform) for image in (hsi, msi)]
-    grid = find_grid(*places, turn=turn)
-    for note in grid.notes:
-        log.warning("%s", note)
+    told = list(grid.notes)
     factor = max(1, -(-max(grid.rows, grid.cols) // THUMBNAIL_SIDE))
     coarse = hsi.survey(window=grid.hsi_window, factor=factor)
     fine = msi.survey(window=grid.msi_window, factor=factor * grid.ratio)
     for image, survey, name in ((hsi, coarse, "LR_HSI"), (msi, fine, "HR_MSI")):
         require_bands(survey.good_bands, name, image.file.path)
-        _tell_bad_bands(image, survey, name)
+        told += _bad_bands(image, survey, name)
+        if image.holes:
+            told.append(f"{name}: {image.holes:,} pixels are a hole or wedge of zeros in every band, taken as no data")
     grid, orientation = _orient(grid, coarse, fine, turn=turn)
-    return PairFiles(hsi, msi, grid, coarse.good_bands, fine.good_bands), orientation
+    if orientation["turned"]:
+        told.append(f"LR_HSI is turned to lie as HR_MSI does: {grid.symmetry.name}")
+    del orientation["turned"]
+    return PairFiles(hsi, msi, grid, coarse.good_bands, fine.good_bands), orientation, told
 
 
-def _tell_bad_bands(image: WindowedImage, survey: Survey, name: str) -> None:
+def _bad_bands(image: WindowedImage, survey: Survey, name: str) -> list[str]:
+    told = []
     declared = image.file.declared_bad
     rest = survey.without | survey.constant
     for kind, which in (
@@ -76,7 +92,8 @@ def _tell_bad_bands(image: WindowedImage, survey: Survey, name: str) -> None:
         ("constant", survey.constant & ~survey.without),
     ):
         if which.any():
-            log.warning("%s: %d of %d bands %s, left out: %s", name, which.sum(), len(which), kind, ranges(which))
+            told.append(f"{name}: {which.sum()} of {len(which)} bands {kind}, left out: {ranges(which)}")
+    return told
 
 
 def _orient(grid: Grid, coarse: Survey, fine: Survey, *, turn: bool) -> tuple[Grid, dict[str, Any]]:
@@ -86,7 +103,7 @@ def _orient(grid: Grid, coarse: Survey, fine: Survey, *, turn: bool) -> tuple[Gr
     better = better_symmetry(shares)
     told = {symmetry.name: round(share, 4) for symmetry, share in shares.items()}
     if better is None:
-        return grid, {"applied": grid.symmetry.name, "explained": told}
+        return grid, {"applied": grid.symmetry.name, "explained": told, "turned": False}
     if not turn:
         raise UserError(
             f"HR_MSI looks {better.name} against LR_HSI",
@@ -94,8 +111,7 @@ def _orient(grid: Grid, coarse: Survey, fine: Survey, *, turn: bool) -> tuple[Gr
             remedy="let --orient auto turn LR_HSI, or check --hsi-layout and --msi-layout",
         )
     grid = turned_further(grid, better)
-    log.warning("LR_HSI is turned to lie as HR_MSI does: %s", grid.symmetry.name)
-    return grid, {"applied": grid.symmetry.name, "explained": told}
+    return grid, {"applied": grid.symmetry.name, "explained": told, "turned": True}
 
 
 def report_shift(samples: Sequence[Sample], ratio: int) -> dict[str, float] | None:

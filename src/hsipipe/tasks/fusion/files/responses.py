@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ import numpy as np
 
 from hsipipe.degrade.response import Response, make_srf
 from hsipipe.errors import UserError
+from hsipipe.scenes.readers import ImageFile
 from hsipipe.tasks.fusion.files.pair_files import PairFiles
 from hsipipe.tasks.fusion.files.radiometry import Sample, pool, rough_scaling
 
 ESTIMATE = "estimate"
+make_srf_log = logging.getLogger(make_srf.__module__)
 _PIXELS = 100_000  # as many spectra as the estimation gets at most
 
 
@@ -45,13 +49,64 @@ def choose_response(
     Raises:
         UserError: as `make_srf`; a response of another number of bands than the MSI has.
     """
+    chosen = known_response(spec, pair, axis=axis)
+    return chosen or ChosenResponse(_estimated(pair, samples), "estimated from the pair")
+
+
+def known_response(
+    spec: int | str | Path | Mapping[str, Any] | np.ndarray | None, pair: PairFiles, *, axis: str = "measured"
+) -> ChosenResponse | None:
+    """As `choose_response`, without a look at the pixels: None where the response is to be estimated.
+
+    Raises:
+        UserError: as `choose_response`.
+    """
     hsi, msi = pair.hsi.file, pair.msi.file
     if spec is None and hsi.wavelength_nm is not None and msi.wavelength_nm is not None and msi.fwhm_nm is not None:
         told = {"centres_nm": msi.wavelength_nm, "fwhm_nm": msi.fwhm_nm, "name": "the MSI file's bands"}
         return ChosenResponse(_of_good_bands(told, pair, axis), "bands of the MSI file")
     if spec is None or (isinstance(spec, str) and spec == ESTIMATE):
-        return ChosenResponse(_estimated(pair, samples), "estimated from the pair")
+        return None
     return ChosenResponse(_of_good_bands(spec, pair, axis), "given")
+
+
+def check_response(spec: Any, hsi: ImageFile, msi: ImageFile, *, axis: str = "measured") -> None:
+    """Refuse, before any pixel is read, a response that fits the two files with no choice of bands.
+
+    Raises:
+        UserError: as `make_srf`; another number of bands than the MSI has.
+    """
+    if spec is None or (isinstance(spec, str) and spec == ESTIMATE):
+        return
+    try:
+        with silent():
+            response = make_srf(spec, wavelength_nm=hsi.wavelength_nm, bands=hsi.shape[0], axis=axis)
+    except UserError:
+        # The columns of a ready matrix may be the good bands, which are not known yet.
+        if _is_table(spec):
+            return
+        raise
+    _check_rows(response, msi.shape[0])
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Without the warnings of `make_srf`: it is asked first whether it can, and warns when the response is made."""
+    level = make_srf_log.level
+    make_srf_log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        make_srf_log.setLevel(level)
+
+
+def _check_rows(response: Response, bands: int) -> None:
+    if len(response.matrix) != bands:
+        raise UserError(
+            f"the response {response.name} has {len(response.matrix)} bands, HR_MSI has {bands}",
+            key="--srf",
+            remedy="give the sensor's own, a matrix (MSI bands, HSI bands), or estimate",
+        )
 
 
 def _of_good_bands(spec: Any, pair: PairFiles, axis: str) -> Response:
@@ -66,12 +121,7 @@ def _of_good_bands(spec: Any, pair: PairFiles, axis: str) -> Response:
         wavelength_nm = None if hsi.wavelength_nm is None else hsi.wavelength_nm[good]
         response = make_srf(spec, wavelength_nm=wavelength_nm, bands=int(good.sum()), axis=axis)
         matrix = response.matrix
-    if len(matrix) != len(used):
-        raise UserError(
-            f"the response {response.name} has {len(matrix)} bands, HR_MSI has {len(used)}",
-            key="--srf",
-            remedy="give the sensor's own, a matrix (MSI bands, HSI bands), or estimate",
-        )
+    _check_rows(response, len(used))
     matrix = matrix[used]
     sums = matrix.sum(axis=1, keepdims=True)
     if (sums <= 0).any():
