@@ -1,0 +1,1 @@
+"""Subspace MAP: the project's own fusion."""
