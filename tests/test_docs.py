@@ -84,7 +84,8 @@ def test_links_within_pages_name_headings():
 def test_commands_exist(words):
     options = make_parser().parse_args(words[1:])
     if getattr(options, "method", None):
-        find_method("denoising", options.method)
+        method = find_method("fusion" if options.verb == "fuse" else "denoising", options.method)
+        method.complete(parse_assignments(options.set))
     if options.verb == "degrade" and options.noise is not None:
         parse_noise(options.noise)
     if options.verb == "train":

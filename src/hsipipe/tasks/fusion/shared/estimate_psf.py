@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
+from hsipipe.degrade.psf import psf_width
 from hsipipe.tasks.fusion.shared.holdout import FOLDS, HoldOut, blocked_folds
 
 MOST_NODES = 21  # of the free kernel, a side; wider kernels get a coarser net of nodes
@@ -29,6 +30,8 @@ WIDEST_FINE = 4.0  # the same in HR pixels, for small ratios
 REACH = 2.6  # standard deviations from the centre to the kernel's edge
 SMOOTHNESS = tuple(10.0**power for power in range(-5, 4))
 BETTER = 0.99  # a deviation from the Gaussian must lower the hold-out error to this part, or there is none
+AGREEING = 0.98  # share of the HSI's view that a free kernel explains, for any shape to be believed; below:
+LIKE_GAUSSIAN = 1.5  # its widths are at most so many times the Gaussian's
 BLOCK_SIDE = 5
 MOST_GAIN = 20.0  # between the two images, either way: an MSI may be in other units
 LEAST_TERM = 0.02  # singular values of the kernel, over the largest
@@ -89,16 +92,38 @@ def estimate_psf(
     sigma, shift = _fit_gaussian(views, ratio, reach)
     half = int(min(reach, max(1, np.ceil(max(REACH * s + abs(d) for s, d in zip(sigma, shift, strict=True))))))
     gaussian = _gaussian(sigma, shift, half)
-    kernel, kind, error = _free_kernel(views, gaussian, half)
+    kernel, kind, error = _believed(_free_kernel(views, gaussian, half), views, gaussian)
     # A kernel that no Gaussian resembles, such as a ring or a sinc, may reach further than the Gaussian does.
     wide = min(reach, 2 * ratio)
     if wide > half:
-        other, other_kind, other_error = _free_kernel(views, _gaussian(sigma, shift, wide), wide)
+        wider = _gaussian(sigma, shift, wide)
+        other, other_kind, other_error = _believed(_free_kernel(views, wider, wide), views, wider)
         if other_kind == "free" and other_error < BETTER * error:
             kernel, kind, error = other, other_kind, other_error
     if kind == "gaussian" and max(sigma) < 0.3 and max(map(abs, shift)) < 0.1:
         kernel, kind = np.ones((1, 1)), "delta"
     return PsfEstimate(kernel, kind, sigma, shift, error)
+
+
+def _believed(
+    found: tuple[np.ndarray, str, float], views: Sequence[_View], gaussian: np.ndarray
+) -> tuple[np.ndarray, str, float]:
+    """A free kernel, or the Gaussian where it is not to be believed.
+
+    Where the images differ otherwise than by a blur (other light, other camera curve, a shift that varies), a free kernel
+    bends to explain that too: then it must at least be about as wide as the Gaussian.
+    """
+    kernel, kind, error = found
+    if kind != "free":
+        return found
+    variance = np.mean([view.inner(view.lr_msi).var(axis=(1, 2)).mean() for view in views])
+    if 1 - error**2 / max(float(variance), 1e-300) >= AGREEING:
+        return found
+    width, usual = psf_width(kernel), psf_width(gaussian)
+    pairs = ((width.rms_rows, usual.rms_rows), (width.rms_cols, usual.rms_cols))
+    if all(np.isfinite(own) and own <= LIKE_GAUSSIAN * other for own, other in pairs):
+        return found
+    return gaussian, "gaussian", error
 
 
 def _widest(ratio: int) -> float:
