@@ -67,6 +67,7 @@ def write_envi(path: Path, values: np.ndarray, item: Item, source: dict[str, Any
 def header_text(
     values: np.ndarray, code: str, interleave: str, item: Item, source: dict[str, Any], nodata: float | None
 ) -> str:
+    """The text of an ENVI header for values of this shape, with what the item and its source tell."""
     bands, rows, cols = values.shape
     fields: dict[str, Any] = {
         "description": "{" + item.name.replace("}", ")") + "}",

@@ -60,6 +60,7 @@ def write_geotiff(path: Path, values: np.ndarray, item: Item, source: dict[str, 
 
 
 def write_tags(dataset: Any, item: Item, source: dict[str, Any], bands: int) -> None:
+    """Write scale, wavelengths and band names of an item as tags of an opened rasterio dataset."""
     scale = source.get("scale")
     if isinstance(scale, (int, float)) and scale and scale != 1:
         dataset.scales = [float(scale)] * bands

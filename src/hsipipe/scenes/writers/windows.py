@@ -23,7 +23,7 @@ from hsipipe.scenes.readers.envi_header import DATA_TYPES
 from hsipipe.scenes.scene import AXES, FORMAT, Item, Window
 from hsipipe.scenes.writers.arrays import write_mat
 from hsipipe.scenes.writers.check import ENVI_SUFFIXES, check_output
-from hsipipe.scenes.writers.envi import header_text, envi_paths
+from hsipipe.scenes.writers.envi import envi_paths, header_text
 from hsipipe.scenes.writers.geotiff import write_tags
 
 # Writes the values of a window: (window, cube (bands, rows, cols) float32, valid (rows, cols) bool).

@@ -58,10 +58,7 @@ class Material(Results):
         """Variant -> its prediction (bands, rows, cols) of the shown item, where the item has measurements."""
         shown = self.shown()
         good = (shown.truth != 0).any(axis=(1, 2), keepdims=True)
-        return {
-            variant: np.where(good, arrays["prediction"], 0)
-            for variant, arrays in self.kept_arrays().items()
-        }
+        return {variant: np.where(good, arrays["prediction"], 0) for variant, arrays in self.kept_arrays().items()}
 
     def shown(self) -> ShownItem:
         """The item that the predictions are of."""

@@ -110,8 +110,8 @@ def _believed(
 ) -> tuple[np.ndarray, str, float]:
     """A free kernel, or the Gaussian where it is not to be believed.
 
-    Where the images differ otherwise than by a blur (other light, other camera curve, a shift that varies), a free kernel
-    bends to explain that too: then it must at least be about as wide as the Gaussian.
+    Where the images differ otherwise than by a blur (other light, other camera curve, a shift that varies), a free
+    kernel bends to explain that too: then it must at least be about as wide as the Gaussian.
     """
     kernel, kind, error = found
     if kind != "free":
