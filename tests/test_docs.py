@@ -270,6 +270,7 @@ def own_method(request, tmp_path, monkeypatch):
     (name,) = set(re.findall(r"tasks/denoising/methods/(\w+)/", part))
     folder = tmp_path / "denoising" / "methods"
     (folder / name).mkdir(parents=True)
+    (tmp_path / "denoising" / "settings.py").touch()
     (folder / name / "model.py").write_text(code + (prepare if request.param == WITH_PREPARE else ""))
     (folder / name / "method.yaml").write_text(description)
     monkeypatch.setattr(methods, "TASKS_FOLDER", tmp_path)

@@ -20,6 +20,7 @@ def folder(tmp_path, monkeypatch):
     def write(text):
         place = tmp_path / "denoising" / "methods" / "mine"
         place.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "denoising" / "settings.py").touch()
         (place / "method.yaml").write_text(text)
         return find_method("denoising", "mine")
 

@@ -31,6 +31,7 @@ def own_method(tmp_path, monkeypatch):
     (folder / name).mkdir(parents=True)
     (folder / name / "model.py").write_text(code)
     (folder / name / "method.yaml").write_text(description)
+    (tmp_path / "denoising" / "settings.py").touch()
     monkeypatch.setattr(methods, "TASKS_FOLDER", tmp_path)
     package = hsipipe.tasks.denoising.methods
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])

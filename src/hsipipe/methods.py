@@ -157,8 +157,9 @@ def methods_of(task: str) -> dict[str, Method]:
 
 
 def tasks() -> list[str]:
-    """The tasks there are."""
-    return sorted(path.parent.name for path in TASKS_FOLDER.glob("*/methods"))
+    """The tasks there are: folders with methods, and with settings of their cases."""
+    found = (path.parent for path in TASKS_FOLDER.glob("*/methods"))
+    return sorted(task.name for task in found if (task / "settings.py").exists())
 
 
 def find_method(task: str, name: str, *, file: str | Path | None = None) -> Method:

@@ -60,12 +60,13 @@ def test_everything_is_made(finished):
     assert "12.5" in table
     assert "±" in table
     frame = pd.read_csv(results / "papers/tiny/scores.csv")
-    assert set(frame.variant) == {"noisy", "destripe+svd", "qrnn3d", "lora", "oracle"}
+    assert set(frame[frame.task == "denoising"].variant) == {"noisy", "destripe+svd", "qrnn3d", "lora", "oracle"}
+    assert set(frame[frame.task == "fusion"].variant) == {"bicubic", "linear"}
     assert set(frame[frame.variant == "qrnn3d"].seed) == {0, 1}
     assert not frame.duplicated(["case", "variant", "seed", "item", "metric"]).any()
     claims = pd.read_csv(results / "papers/tiny/claims.csv")
     assert claims.verdict[1] == "not tested (demo data)"
-    for figure in ("bars", "visual", "spectra", "time", "band", "parameters"):
+    for figure in ("fusion", "bars", "visual", "spectra", "time", "band", "parameters"):
         assert (results / f"papers/tiny/figures/{figure}.png").stat().st_size > 5000
     assert (results / "denoising/tiny-hyspecnet/bands.png").exists()
     assert not list(results.rglob("prediction.h5")), "predictions are temporary"
