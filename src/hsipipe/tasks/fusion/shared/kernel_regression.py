@@ -167,7 +167,8 @@ def fit_regression(
     if count < channels + 3:
         return _constant(samples, offset, scale)
     candidates = {"linear": _drift_candidate(samples, offset, scale, quadratic=False)}
-    if channels <= MOST_QUADRATIC and count >= 2 * (1 + channels) * (2 + channels) // 2:
+    # Fine pixels lie beyond the coarse ones that it would learn from without a blur, where a square runs away.
+    if whiten and channels <= MOST_QUADRATIC and count >= 2 * (1 + channels) * (2 + channels) // 2:
         candidates["quadratic"] = _drift_candidate(samples, offset, scale, quadratic=True)
     points, roots = np.zeros((0, channels)), {}
     if count >= 4 * (1 + channels):
