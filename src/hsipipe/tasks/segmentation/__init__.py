@@ -1,0 +1,1 @@
+"""Segmentation: spectra compressed, clustered and classified, pixel by pixel."""

@@ -1,0 +1,1 @@
+"""The segmentation methods, a folder each; see docs/methods.md."""

@@ -1,0 +1,1 @@
+"""The convolutional classifier of the program deephyp."""

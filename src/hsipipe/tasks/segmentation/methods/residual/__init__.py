@@ -1,0 +1,1 @@
+"""Our autoencoder: principal components and a learned correction."""

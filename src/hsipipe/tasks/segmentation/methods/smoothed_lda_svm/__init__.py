@@ -1,0 +1,1 @@
+"""Discriminant analysis and support vectors together, smoothed within the image's edges."""

@@ -1,0 +1,1 @@
+"""A small convolutional network over the neighbourhood of a pixel."""

@@ -1,0 +1,1 @@
+"""Superpixels, clustered by their mean features."""

@@ -1,0 +1,1 @@
+"""What several segmentation methods share."""
