@@ -1,3 +1,4 @@
+import inspect
 import io
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from hsipipe.errors import UserError
-from hsipipe.methods import methods_of
+from hsipipe.methods import methods_of, training_entries
 from hsipipe.tasks.segmentation.shared.discriminant import fit_discriminant, ledoit_wolf_shrinkage
 from hsipipe.tasks.segmentation.shared.labelled import LabelledImage
 from hsipipe.tasks.segmentation.shared.spatial_folds import kept_for_training, spatial_folds
@@ -22,7 +23,7 @@ METHODS = {
     "svm": {},
     "random_forest": {"components": 4, "trees": 30},
     "smoothed_lda_svm": {},
-    "cnn_classifier": {"filter_sizes": [5, 3, 3], "epochs": 120, "rate": "cosine", "learning_rate": 0.003},
+    "cnn_classifier": {"filter_sizes": [5, 3, 3], "epochs": 80, "rate": "cosine", "learning_rate": 0.003},
     "spatial_spectral": {"components": 6, "channels": 8, "epochs": 25, "window": 5},
 }
 NETWORKS = ("cnn_classifier", "spatial_spectral")
@@ -113,8 +114,8 @@ def test_mistakes_are_told(name, example):
     settings = METHODS[name]
     with pytest.raises(UserError, match="at least two classes"):
         module.fit([LabelledImage(image.cube, np.minimum(image.labels, 0), image.valid)], seed=0, **settings)
+    labels = np.where(image.labels == 1, -1, image.labels)
     with pytest.raises(UserError, match=r"without a training pixel \(found class number 1"):
-        labels = np.where(image.labels == 1, -1, image.labels)
         module.fit([LabelledImage(image.cube, labels, image.valid)], seed=0, **settings)
     with pytest.raises(UserError, match="size of the image"):
         module.fit([LabelledImage(image.cube, image.labels[1:], image.valid)], seed=0, **settings)
@@ -237,3 +238,32 @@ def test_many_images_are_folded_whole():
     names = [np.unique(own[own >= 0]) for own in maps]
     assert all(len(name) == 1 for name in names)
     assert sorted(int(name[0]) for name in names) == sorted([*range(5)] * 2)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_defaults_are_those_of_the_file(name):
+    method, module = methods_of("segmentation")[name], module_of(name)
+    given = {key: item.default for key, item in inspect.signature(module.fit).parameters.items()}
+    if name in NETWORKS:
+        network = module.SpectralNetwork if name == "cnn_classifier" else module.NeighbourhoodNetwork
+        given |= {key: item.default for key, item in inspect.signature(network).parameters.items()}
+    own = {key: entry["default"] for key, entry in method.settings.items() if key not in training_entries()}
+    assert own.keys() <= given.keys()
+    for key, default in own.items():
+        assert given[key] == (tuple(default) if isinstance(default, list) else default), key
+    for key in ("epochs", "batch_size", "learning_rate", "weight_decay", "optimizer") if name in NETWORKS else ():
+        assert given[key] == method.settings[key]["default"], key
+
+
+def test_smoothing_is_chosen_by_what_the_image_bears():
+    fields, _ = scene(0)
+    assert fitted("smoothed_lda_svm", fields).strength > 0
+    # pixel by pixel another class: whatever is smoothed is lost
+    generator = np.random.default_rng(4)
+    truth = generator.integers(0, 2, (32, 40))
+    cube = 1000 + 100 * truth + generator.normal(0, 20, (8, 32, 40))
+    labels = np.where(generator.random((32, 40)) < 0.3, truth, -1)
+    mixed = LabelledImage(cube.astype(np.float32), labels, np.ones((32, 40), bool))
+    classifier = fitted("smoothed_lda_svm", mixed)
+    assert (classifier.predict(cube, mixed.valid).argmax(0) == truth).mean() > 0.95
+    assert set(classifier.found) == {"penalty", "width", "held_out_accuracy", "strength"}
