@@ -78,10 +78,10 @@ def _check_encoders(paper: Paper, where: str) -> None:
             if variant.encoder is None:
                 continue
             here = f"{where}: {task}.variants.{name}.encoder"
-            suitable = [other.name for other in variants.values() if other.method.name == variant.method.needs]
+            suitable = [other.name for other in variants.values() if other.method.name in variant.method.needs]
             if variant.encoder not in suitable:
                 raise UserError(
-                    f"names no variant of method {variant.method.needs!r}",
+                    f"names no variant of method {' or '.join(map(repr, variant.method.needs))}",
                     file=here,
                     found=variant.encoder,
                     remedy=f"one of {', '.join(suitable)}" if suitable else "define one, or `encoder: none`",
@@ -125,7 +125,7 @@ def _check_training(paper: Paper, task: str, name: str, where: str) -> None:
     source = case.models_from or name
     variants = paper.variants[task]
     fitted = [variant for variant in case.variants or variants if variants[variant].method.is_fitted]
-    if fitted and not paper.cases[task][source].split.has_training:
+    if fitted and not paper.cases[task][source].has_training:
         raise UserError(
             f"{', '.join(fitted)} must be trained, and case {source!r} has no training part",
             file=where,

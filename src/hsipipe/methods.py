@@ -30,7 +30,8 @@ class Method:
 
     `settings` holds an entry per setting: default, type, meaning, and where they apply `null` (null is allowed although
     it is not the default), `choices` and limits. A fitted method has those of `TrainingSettings` as well; its file
-    lists only what is different with it.
+    lists only what is different with it, or says `loop: false` if it is fitted without the training loop. `needs` names
+    the methods of which one variant must be trained before; the setting `encoder` says which.
     """
 
     name: str
@@ -39,7 +40,8 @@ class Method:
     kind: str = field(metadata={"choices": KINDS})
     random: bool = False
     backend: str = field(default="torch", metadata={"choices": BACKENDS})
-    needs: str | None = None
+    needs: tuple[str, ...] = ()
+    loop: bool = True
     resources: dict[str, dict[str, int]] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     citation: str = ""
@@ -66,6 +68,11 @@ class Method:
         """Whether the method is trained on the training part before it runs."""
         return self.kind in ("trained", "encoder")
 
+    @property
+    def is_trained_by_loop(self) -> bool:
+        """Whether the training loop fits it, so that it has the settings of the training."""
+        return self.is_fitted and self.loop
+
     def load(self) -> ModuleType:
         """Import the module of the method (this may import torch)."""
         return importlib.import_module(self.module)
@@ -82,7 +89,7 @@ class Method:
             if name not in self.settings:
                 raise unknown(f"setting of method {self.name!r}", name, self.settings, file=file)
             merged[name] = _checked(name, self.settings[name], value, file)
-        if self.is_fitted:
+        if self.is_trained_by_loop:
             settings_from(TrainingSettings, split(TrainingSettings, merged)[0], file)
         return merged
 
@@ -117,7 +124,7 @@ def training_entries() -> dict[str, dict[str, Any]]:
 
 def _complete_entries(method: Method, path: Path) -> dict[str, dict[str, Any]]:
     """The entries of a method's file, checked; after them those that a fitted method inherits from the training."""
-    inherited = training_entries() if method.is_fitted else {}
+    inherited = training_entries() if method.is_trained_by_loop else {}
     entries = {name: entry for name, entry in method.settings.items() if name not in inherited}
     entries |= {name: {**entry, **method.settings.get(name, {})} for name, entry in inherited.items()}
     for name, entry in entries.items():

@@ -49,6 +49,7 @@ rule degrade_case:
         scenes=get_case_scenes,
         split="results/{task}/{case}/split.csv",
         bands="results/{task}/{case}/bands.csv",
+        files=get_case_files,
     output:
         case="results/{task}/{case}/case.h5",
     log:
@@ -63,6 +64,6 @@ rule degrade_case:
         settings=get_case_settings("prepare"),
         key=get_step_key("prepare"),
     message:
-        "Synthesise the degradation of case {wildcards.case}"
+        "Make what the methods of case {wildcards.case} get to see"
     script:
         "../scripts/degrade_case.py"

@@ -104,11 +104,24 @@ def get_method_key(step):
 
 
 def get_model(wildcards):
-    """The trained model of a run: its own case's, or that of the case named in `models_from`; nothing if untrained."""
-    if not get_variant(wildcards).method.is_fitted:
-        return []
+    """The trained model of a run, or that of the encoder whose latents it works on; nothing if there is neither.
+
+    Of its own case, or of the case named in `models_from`.
+    """
+    variant = get_variant(wildcards)
     case = get_case(wildcards).models_from or wildcards.case
+    if not variant.method.is_fitted:
+        return paper.start_of(wildcards.task, case, variant, wildcards.seed) or []
     return f"results/{wildcards.task}/{case}/{wildcards.variant}/seed{wildcards.seed}/model.pt"
+
+
+def get_case_files(wildcards):
+    """Files that a case reads besides its scenes."""
+    return [
+        path
+        for name in getattr(get_case(wildcards), "files", [])
+        for path in own_files([], name)
+    ]
 
 
 def get_start(wildcards):
@@ -156,10 +169,8 @@ def get_all_scenes():
 
 
 def get_all_models():
-    fitted = [run for run in paper.runs() if get_model(run)]
-    return sorted(
-        {*run_paths("model.pt", paper.encoder_runs()), *map(get_model, fitted)}
-    )
+    models = {model for run in paper.runs() if (model := get_model(run))}
+    return sorted({*run_paths("model.pt", paper.encoder_runs()), *models})
 
 
 def get_paper_targets():
@@ -253,7 +264,13 @@ def get_table(wildcards):
         case: any(is_simulated(scene) for scene in paper.case(table.task, case).scenes)
         for case in table.cases
     }
-    return {**dataclasses.asdict(table), "rows": described, "simulated": simulated}
+    notes = {case: paper.case(table.task, case).note for case in table.cases}
+    return {
+        **dataclasses.asdict(table),
+        "rows": described,
+        "simulated": simulated,
+        "case_notes": {case: note for case, note in notes.items() if note},
+    }
 
 
 def get_figure_runs(figure):

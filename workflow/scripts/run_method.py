@@ -9,7 +9,7 @@ with job_log(snakemake.log[0]):
 
     method = find_method(snakemake.wildcards.task, snakemake.params.method)
     device = claim(snakemake.resources.get("gpu", 0))
-    if method.backend == "torch":
+    if method.backend == "torch" or snakemake.input.get("model"):
         set_threads(snakemake.threads)
     load_task(snakemake.wildcards.task, "predict")(
         snakemake.input.case,

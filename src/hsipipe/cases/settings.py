@@ -42,6 +42,16 @@ class CommonCaseSettings:
         default=0, metadata={"meaning": "which test unit (by its number) the pictures show", "minimum": 0}
     )
 
+    @property
+    def has_training(self) -> bool:
+        """Whether there is something to train on."""
+        return self.split.has_training
+
+    @property
+    def note(self) -> str:
+        """What a reader of the case's scores must know of its split; nothing in most tasks."""
+        return ""
+
     def __post_init__(self) -> None:
         check_band_settings(self.bands)
         check_band_values(self.bands)

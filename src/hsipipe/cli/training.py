@@ -58,9 +58,9 @@ def train_variant(options: argparse.Namespace) -> None:
     output = Path(options.output) if options.output else run / "model.pt"
     changed = replace(variant, settings=settings)
     needed = None if changed.encoder is None else paper.variant(options.task, changed.encoder).method
-    if needed is not None and needed.name != changed.method.needs:
+    if needed is not None and needed.name not in changed.method.needs:
         raise UserError(
-            f"must be a variant of method {changed.method.needs!r}, or none",
+            f"must be a variant of method {' or '.join(map(repr, changed.method.needs))}, or none",
             key="encoder",
             found=f"{changed.encoder}, of method {needed.name!r}",
         )

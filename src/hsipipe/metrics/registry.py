@@ -7,18 +7,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric as tables, figures and claims need to know it."""
+    """A metric as tables, figures and claims need to know it.
+
+    Attributes: label; unit; higher_is_better: None where it describes a run and ranks none; decimals: None for four
+    significant digits, where the scene decides on the size of the values.
+    """
 
     label: str
     unit: str
-    higher_is_better: bool
-    decimals: int
+    higher_is_better: bool | None
+    decimals: int | None
 
     @property
     def heading(self) -> str:
         """Label, unit and an arrow towards the better."""
         unit = f" [{self.unit}]" if self.unit else ""
-        return f"{self.label}{unit} {'↑' if self.higher_is_better else '↓'}"
+        arrow = {True: " ↑", False: " ↓", None: ""}[self.higher_is_better]
+        return f"{self.label}{unit}{arrow}"
+
+    @property
+    def format(self) -> str:
+        """How values are written: what stands after the colon of a format string."""
+        return ".4g" if self.decimals is None else f".{self.decimals}f"
 
 
 METRICS = {
@@ -58,11 +68,14 @@ METRICS = {
     "hungarian_oa": Metric("OA, best matching", "", True, 3),
     "hungarian_aa": Metric("AA, best matching", "", True, 3),
     "hungarian_kappa": Metric("κ, best matching", "", True, 3),
-    "clusters": Metric("Clusters", "", False, 1),
+    "clusters": Metric("Clusters", "", None, 1),
     "oa": Metric("OA", "%", True, 2),
     "aa": Metric("AA", "%", True, 2),
     "kappa": Metric("κ", "", True, 3),
+    "recall": Metric("Recall, mean of classes", "%", True, 2),
+    "precision": Metric("Precision, mean of classes", "%", True, 2),
+    "touching": Metric("Test pixels beside training pixels", "%", None, 1),
     "sam_median": Metric("SAM, median", "°", False, 3),
-    "reconstruction_mse": Metric("MSE, original units", "", False, 6),
+    "reconstruction_mse": Metric("MSE, original units", "", False, None),
     "reconstruction_psnr": Metric("PSNR, original units", "dB", True, 2),
 }

@@ -67,9 +67,9 @@ def judge_scores(claim: dict[str, Any], means: pd.DataFrame) -> tuple[bool, str]
         sign = 1 if metric.higher_is_better else -1
         difference = sign * (ours["mean"] - theirs["mean"])
         holds &= bool(difference > claim["margin"])
-        found.append(f"{other} {theirs['mean']:.{metric.decimals}f}")
-    spread = f" ± {ours['sd']:.{metric.decimals}f}" if not np.isnan(ours["sd"]) else ""
-    evidence = f"{metric.label} on {case}: {name} {ours['mean']:.{metric.decimals}f}{spread}; {', '.join(found)}"
+        found.append(f"{other} {theirs['mean']:{metric.format}}")
+    spread = f" ± {ours['sd']:{metric.format}}" if not np.isnan(ours["sd"]) else ""
+    evidence = f"{metric.label} on {case}: {name} {ours['mean']:{metric.format}}{spread}; {', '.join(found)}"
     return holds, evidence
 
 

@@ -40,8 +40,8 @@ def best_rows(means: pd.DataFrame, table: dict[str, Any], case: str, metric: str
     for variant, about in table["rows"].items():
         row = mean_of(means, table["task"], case, variant, metric)
         if row is not None and about["kind"] != "oracle":
-            values[variant] = round(row["mean"], METRICS[metric].decimals)
-    if not values:
+            values[variant] = float(format(row["mean"], METRICS[metric].format))
+    if not values or METRICS[metric].higher_is_better is None:
         return set()
     best = max(values.values()) if METRICS[metric].higher_is_better else min(values.values())
     return {variant for variant, value in values.items() if value == best}
@@ -51,9 +51,9 @@ def shown(row: pd.Series | None, metric: str) -> str:
     """A cell: mean, and ± standard deviation over seeds where there are several."""
     if row is None:
         return "–"
-    digits = METRICS[metric].decimals
-    text = f"{row['mean']:.{digits}f}"
-    return f"{text} ± {row['sd']:.{digits}f}" if row["seeds"] > 1 else text
+    how = METRICS[metric].format
+    text = format(row["mean"], how)
+    return f"{text} ± {format(row['sd'], how)}" if row["seeds"] > 1 else text
 
 
 def published_columns(table: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
@@ -133,12 +133,13 @@ def _plain(row: pd.Series) -> dict[str, Any]:
 def table_notes(table: dict[str, Any], means: pd.DataFrame) -> list[str]:
     """What a reader must know to read the table."""
     units = means[(means.task == table["task"]) & means.case.isin(table["cases"]) & (means.metric != "peer_psnr")]
-    units = units[units.metric.isin(table["metrics"])]
+    units = units[units.metric.isin(set(table["metrics"]) - {"recall", "precision"})]  # those are one row per class
     counts = ", ".join(f"{case}: {count}" for case, count in units.groupby("case", sort=False).units.max().items())
     notes = []
     if table["metrics"]:
         notes.append(f"Means over test units ({counts}); ± is the standard deviation over seeds of random methods.")
         notes.append("Bold: best of the column. An oracle is given part of the truth and does not compete.")
+    notes += [f"{case}: {note}." for case, note in table.get("case_notes", {}).items()]
     if any(table["simulated"].values()):
         notes.append("Cases marked simulated are simulated scenes, not measurements.")
     if table["costs"]:

@@ -22,7 +22,12 @@ FORMAT = "hsipipe-prediction-1"
 KEPT_AXES = {
     "prediction": ("band", "row", "col"),
     "endmembers": ("endmember", "band"),
-    "latents": ("endmember", "row", "col"),
+    "latents": ("latent", "row", "col"),
+    "cluster_means": ("cluster", "latent"),
+    "decoded_spectra": ("cluster", "band"),
+    "member_spectra": ("cluster", "band"),
+    "medoid_spectra": ("cluster", "band"),
+    "confidence": ("row", "col"),
     "psf": ("psf_row", "psf_col"),
 }
 
@@ -36,12 +41,14 @@ class Prediction:
         seconds: of the method alone, without reading, writing and importing.
         kept: further arrays for pictures, named as in `KEPT_AXES`.
         found: JSON-able facts that the method estimated.
+        state: arrays of any shape that the method needs to be applied again, kept beside those for pictures.
     """
 
     cube: np.ndarray
     seconds: float
     kept: dict[str, np.ndarray] = field(default_factory=dict)
     found: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def write_predictions(
@@ -57,6 +64,7 @@ def write_predictions(
     kept: str | Path,
     record: str | Path,
     costs: Mapping[str, Any] | None = None,
+    content: str = "image",
 ) -> None:
     """Predict every item; write all predictions (`output`), what pictures show (`kept`) and the run's record.
 
@@ -67,6 +75,7 @@ def write_predictions(
         method, settings, seed, device: of the run.
         output, kept, record: where to.
         costs: further entries of the record.
+        content: what the predictions are, for scores: images, or something else that the task knows.
 
     Raises:
         ValueError: a prediction that is not finite.
@@ -88,7 +97,7 @@ def write_predictions(
                 _write_kept(kept, name, made)
         write_strings(file, "item", names)
         file["rows"], file["cols"] = np.array(sizes, np.int32).T
-        file.attrs.update({"format": FORMAT, "code_version": __version__})
+        file.attrs.update({"format": FORMAT, "code_version": __version__, "content": content})
         attach_axes(file, {"prediction": ("item", "band", "row", "col"), "rows": ("item",), "cols": ("item",)})
     write_json(
         record,
@@ -119,6 +128,8 @@ def _write_kept(path: str | Path, name: str, made: Prediction) -> None:
         for key, value in arrays.items():
             file[key] = np.asarray(value, np.float32)
         attach_axes(file, {key: KEPT_AXES[key] for key in arrays})
+        for key, value in made.state.items():
+            file[f"state/{key}"] = value
 
 
 def read_kept(path: str | Path) -> dict[str, Any]:
@@ -129,11 +140,12 @@ def read_kept(path: str | Path) -> dict[str, Any]:
 
 
 class PredictionFile:
-    """The predictions of all items of a run, opened for reading. Attribute: names."""
+    """The predictions of all items of a run, opened for reading. Attributes: names; content: what they are."""
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
         self.names = read_strings(file, "item")
+        self.content = str(file.attrs["content"])
         self._sizes = list(zip(file["rows"][()].tolist(), file["cols"][()].tolist(), strict=True))
 
     def read(self, name: str) -> np.ndarray:

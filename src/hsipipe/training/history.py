@@ -38,7 +38,8 @@ def draw_history(history: Sequence[Row] | str | Path, path: str | Path, *, title
     """Draw the loss curve and the validation metrics over epochs; the format follows the extension (png, svg, pdf).
 
     The training loss and a validation loss named `loss` share the first axes (logarithmic where all are positive); each
-    other metric has axes of its own below. The learning rate is drawn where it changes.
+    other metric has axes of its own below. The learning rate is drawn where it changes. Without rows the figure says
+    that there were no epochs.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -58,7 +59,11 @@ def draw_history(history: Sequence[Row] | str | Path, path: str | Path, *, title
     if rows and all(row.get(name, 1.0) > 0 for row in rows for name in losses.values()):
         all_axes[0].set_yscale("log")
     all_axes[0].set_ylabel("loss")
-    all_axes[0].legend(frameon=False)
+    if rows:
+        all_axes[0].legend(frameon=False)
+    else:
+        told = {"ha": "center", "va": "center", "transform": all_axes[0].transAxes}
+        all_axes[0].text(0.5, 0.5, "fitted in one step, without epochs", **told)
     for axes, name in zip(all_axes[1:], names, strict=True):
         axes.plot(epochs, [row.get(name, float("nan")) for row in rows], marker=".", color="C1")
         axes.set_ylabel(name.replace("_", " "))

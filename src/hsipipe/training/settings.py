@@ -8,6 +8,9 @@ from typing import Literal
 
 from hsipipe.errors import UserError
 from hsipipe.settings import check
+from hsipipe.training.learning_rates import LearningRate
+
+SCALED = ("exponential", "piecewise", "one-cycle")
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,13 @@ class TrainingSettings:
             "adamw8bit (adamw with its state in 8 bits; needs bitsandbytes)"
         },
     )
-    schedule: Literal["constant", "cosine", "steps"] = field(
+    schedule: Literal["constant", "cosine", "steps", "exponential", "piecewise", "one-cycle"] = field(
         default="constant",
-        metadata={"meaning": "constant, half a cosine down to 0, or steps: falling at the epochs of `step_epochs`"},
+        metadata={
+            "meaning": "constant; cosine: half of one down to 0; steps: falling at the epochs of `step_epochs`; "
+            "exponential: a staircase by `decay_rate`; piecewise: `rate_values` after `rate_bounds`; one-cycle: up "
+            "over 30 % of all steps, then down"
+        },
     )
     step_epochs: tuple[int, ...] = field(
         default=(),
@@ -43,6 +50,31 @@ class TrainingSettings:
     )
     step_factor: float = field(
         default=0.1, metadata={"meaning": "what schedule `steps` multiplies the rate by", "above": 0, "maximum": 1}
+    )
+    decay_rate: float = field(
+        default=0.5,
+        metadata={
+            "meaning": "what schedule `exponential` multiplies the rate by every `decay_every`",
+            "above": 0,
+            "maximum": 1,
+        },
+    )
+    decay_every: int = field(
+        default=1000,
+        metadata={"meaning": "steps or epochs (see `rate_unit`) between falls of `exponential`", "minimum": 1},
+    )
+    rate_bounds: tuple[int, ...] = field(
+        default=(),
+        metadata={
+            "meaning": "steps or epochs (see `rate_unit`) after which `piecewise` takes its next value; else unused",
+            "minimum": 1,
+        },
+    )
+    rate_values: tuple[float, ...] = field(
+        default=(), metadata={"meaning": "learning rates of `piecewise`, one after each of `rate_bounds`", "above": 0}
+    )
+    rate_unit: Literal["steps", "epochs"] = field(
+        default="steps", metadata={"meaning": "what `decay_every` and `rate_bounds` count"}
     )
     warmup_steps: int = field(default=0, metadata={"meaning": "steps over which the rate rises linearly", "minimum": 0})
     gradient_clip: float | None = field(
@@ -74,6 +106,13 @@ class TrainingSettings:
         default=None,
         metadata={"meaning": "epochs between sample pictures; null: only at the end", "minimum": 1, "neutral": True},
     )
+    save_epochs: tuple[int, ...] = field(
+        default=(),
+        metadata={
+            "meaning": "epochs after which the model is kept in a file of its own besides (autoencoders of spectra)",
+            "minimum": 1,
+        },
+    )
     empty_cache: bool = field(
         default=False,
         metadata={
@@ -88,6 +127,8 @@ class TrainingSettings:
             raise UserError("schedule `steps` needs epochs", key="step_epochs", remedy="e.g. step_epochs: [40, 45]")
         if list(self.step_epochs) != sorted(set(self.step_epochs)):
             raise UserError("must rise", key="step_epochs", found=list(self.step_epochs))
+        if self.schedule in SCALED:
+            self._scaled_rate()  # refuses bounds and values that do not fit together
 
     def draws_pictures_at(self, epoch: int) -> bool:
         """Whether sample pictures are drawn after epoch `epoch` (from 1), besides those of the finished model."""
@@ -100,6 +141,9 @@ class TrainingSettings:
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of step `step` (from 0): a pure function, so that resuming needs no scheduler state."""
+        if self.schedule in SCALED:
+            warm = min((step + 1) / self.warmup_steps, 1.0) if self.warmup_steps else 1.0
+            return warm * self._scaled_rate().at(step)
         factor = 1.0
         if self.schedule == "cosine":
             beyond = max(0, step - self.warmup_steps)
@@ -110,6 +154,22 @@ class TrainingSettings:
         if step < self.warmup_steps:
             factor *= (step + 1) / self.warmup_steps
         return self.learning_rate * factor
+
+    def _scaled_rate(self) -> LearningRate:
+        """The schedules that only count steps."""
+        by_epoch = self.rate_unit == "epochs"
+        unit = self.steps_per_epoch if by_epoch else 1
+        # A rate holds up to and including the step of its bound: that of an epoch is its last.
+        bounds = [bound * unit - by_epoch for bound in self.rate_bounds]
+        return LearningRate(
+            self.schedule,
+            self.learning_rate,
+            self.total_steps,
+            decay=self.decay_rate,
+            decay_steps=self.decay_every * unit,
+            bounds=bounds,
+            values=self.rate_values,
+        )
 
 
 # Settings that do not change which weights come out: no part of a training's key.

@@ -63,7 +63,7 @@ def draw_parameters(results: Results) -> Any:
             found=", ".join(results.records),
             remedy="add a trained one, or choose another kind",
         )
-    untrained.sort(reverse=metric.higher_is_better)
+    untrained.sort(reverse=bool(metric.higher_is_better))
     lines = untrained[:UNTRAINED_SHOWN]
     figure, axis = start_figure(7.5, 4.6)
     for value, _, colour in lines:

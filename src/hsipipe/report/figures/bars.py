@@ -31,7 +31,7 @@ def draw_bars(results: Results) -> Any:
     )
     limit = max(row[1] + row[2] for row in rows)
     for place, bar in zip(places, rows, strict=True):
-        axis.text(bar[1] + bar[2] + 0.01 * limit, place, f"{bar[1]:.{metric.decimals}f}", va="center", fontsize=8)
+        axis.text(bar[1] + bar[2] + 0.01 * limit, place, f"{bar[1]:{metric.format}}", va="center", fontsize=8)
     axis.set_yticks(places, [row[0] for row in rows])
     axis.set_xlim(right=1.1 * limit)
     axis.grid(axis="y", visible=False)

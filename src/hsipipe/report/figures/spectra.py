@@ -40,24 +40,26 @@ def break_at_gaps(wavelength_nm: np.ndarray | None, bands: int) -> tuple[np.ndar
 
 def draw_pixel_spectra(
     truth: np.ndarray,
-    observed: tuple[str, np.ndarray],
+    observed: tuple[str, np.ndarray] | None,
     predictions: Mapping[str, np.ndarray],
     *,
     valid: np.ndarray,
     wavelength_nm: np.ndarray | None,
     title: str,
     ylabel: str,
+    reference: str = "truth",
 ) -> Any:
     """Spectra of the four pixels that differ most.
 
     Args:
         truth: (bands, rows, cols), a black line.
-        observed: name and cube (bands, rows, cols) of what the methods were given, dots.
+        observed: name and cube (bands, rows, cols) of what the methods were given, dots; None: that was the truth.
         predictions: variant -> cube, lines.
         valid: (rows, cols) bool: pixels that may be chosen.
         wavelength_nm: (bands,) or None; lines break where bands are missing.
         title: heading.
         ylabel: what the values are.
+        reference: what the black line is called.
     """
     centres, order = break_at_gaps(wavelength_nm, len(truth))
 
@@ -66,10 +68,11 @@ def draw_pixel_spectra(
 
     figure, axes = start_figure(10, 6.4, nrows=2, ncols=2, sharex=True)
     for axis, (row, col) in zip(axes.ravel(), spread_pixels(truth, valid, PIXELS), strict=False):
-        axis.plot(centres, line(observed[1], row, col), ".", color="#b8c1cc", markersize=2.5, label=observed[0])
+        if observed is not None:
+            axis.plot(centres, line(observed[1], row, col), ".", color="#b8c1cc", markersize=2.5, label=observed[0])
         for name, cube in predictions.items():
             axis.plot(centres, line(cube, row, col), linewidth=1.0, label=name)
-        axis.plot(centres, line(truth, row, col), color="black", linewidth=1.4, label="truth")
+        axis.plot(centres, line(truth, row, col), color="black", linewidth=1.4, label=reference)
         axis.set_title(f"row {row}, column {col}")
     for axis in axes[-1]:
         axis.set_xlabel("band" if wavelength_nm is None else "wavelength [nm]")

@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hsipipe.bands.resample import interpolation
+from hsipipe.bands.matching import MARGIN_NM, Matching, match_bands
 from hsipipe.errors import UserError
 from hsipipe.methods import Method, find_method
 
 if TYPE_CHECKING:
     import torch
-
-SAME_NM = 1.0  # centres that differ by less are the same band
-MARGIN_NM = 50.0  # how far bands may lie beyond the other range
-MOST_OUTSIDE = 0.1  # share of bands that may lie farther out
 
 log = logging.getLogger(__name__)
 
@@ -42,16 +38,10 @@ class TrainedDenoiser:
         trained = self.content.get("wavelength_nm")
         given = None if wavelength_nm is None else np.asarray(wavelength_nm.cpu(), np.float64)
         needed = getattr(self.network, "bands", None)
-        if needed is not None and trained is not None and given is not None:
-            if len(trained) != len(given) or np.abs(trained - given).max() > SAME_NM:
-                return self._resampled(noisy, trained, given)
-        elif needed is not None and needed != noisy.shape[1]:
-            raise UserError(
-                f"was trained for {needed} bands",
-                file=self.path,
-                found=f"{noisy.shape[1]} bands, and wavelengths to resample by are not known",
-                remedy="use a band-agnostic method, or train on this sensor",
-            )
+        if needed is not None:
+            matching = match_bands(trained, given, needed=needed, given=noisy.shape[1], path=self.path)
+            if matching is not None:
+                return self._resampled(noisy, matching)
         network: Any = self.network
         if hasattr(network, "for_wavelengths"):  # it knows what of it serves at other wavelengths, and says so
             network = network.for_wavelengths(trained, given)
@@ -59,28 +49,13 @@ class TrainedDenoiser:
             self._compare(trained, given)
         return apply_network(network, noisy)
 
-    def _resampled(self, noisy: torch.Tensor, trained: np.ndarray, given: np.ndarray) -> torch.Tensor:
+    def _resampled(self, noisy: torch.Tensor, matching: Matching) -> torch.Tensor:
         """Denoise a cube of other bands by way of the network's own."""
         import torch
 
         from hsipipe.training.tiles import apply_network
 
-        for what, inner, outer in (("trained on", trained, given), ("given", given, trained)):
-            outside = float(np.mean((inner < outer.min() - MARGIN_NM) | (inner > outer.max() + MARGIN_NM)))
-            if outside > MOST_OUTSIDE:
-                raise UserError(
-                    f"was trained on {trained.min():.0f} to {trained.max():.0f} nm",
-                    file=self.path,
-                    found=f"{given.min():.0f} to {given.max():.0f} nm; {outside:.0%} of the bands {what} lie outside",
-                    remedy="use a model of this spectral range, a band-agnostic method, or an untrained one",
-                )
-        span = f"{trained.min():.0f} to {trained.max():.0f} nm"
-        log.warning(
-            "%s: made for %d bands of %s; the %d bands of %.0f to %.0f nm are resampled to them, which averages noise",
-            *(self.path, len(trained), span, len(given), given.min(), given.max()),
-        )
-        there = torch.from_numpy(interpolation(given, trained)).to(noisy)
-        back = torch.from_numpy(interpolation(trained, given)).to(noisy)
+        there, back = (torch.from_numpy(matrix).to(noisy) for matrix in (matching.there, matching.back))
         own = torch.einsum("tc,bchw->bthw", there, noisy)
         return torch.einsum("ct,bthw->bchw", back, apply_network(self.network, own).to(noisy))
 

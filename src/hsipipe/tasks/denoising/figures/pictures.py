@@ -42,7 +42,7 @@ def draw_band(material: Material) -> Any:
     for name, cube in _cubes(material, shown).items():
         # Scored here and not looked up: what stands above a picture is then that of this picture, of its seed.
         scores = score_band(truth.cube[band], cube[band], valid=truth.valid)
-        psnr, mse = (f"{value:.{METRICS[metric].decimals}f}" for metric, value, _ in scores)
+        psnr, mse = (f"{value:{METRICS[metric].format}}" for metric, value, _ in scores)
         is_truth = name == "truth"
         error = None if is_truth else np.abs(cube[band] - truth.cube[band])
         told = "" if is_truth else f"{psnr} dB, MSE {mse}"

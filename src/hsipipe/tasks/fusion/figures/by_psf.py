@@ -31,7 +31,7 @@ def draw_by_psf(material: Material) -> Any:
         table,
         ax=axis,
         annot=True,
-        fmt=f".{metric.decimals}f",
+        fmt=metric.format,
         cmap="viridis" if metric.higher_is_better else "viridis_r",
         robust=True,
         annot_kws={"fontsize": 8},

@@ -20,7 +20,7 @@ from hsipipe.tasks.segmentation.shared.autoencoder import activation_function, p
 from hsipipe.tasks.segmentation.shared.classification_loss import classification_loss
 from hsipipe.tasks.segmentation.shared.initialisers import initialise_weights
 from hsipipe.tasks.segmentation.shared.labelled import LabelledImage
-from hsipipe.tasks.segmentation.shared.learning_rates import LearningRate
+from hsipipe.training.learning_rates import LearningRate
 from hsipipe.tasks.segmentation.shared.light_training import held_out_share, train
 from hsipipe.tasks.segmentation.shared.normalisers import Normaliser, fit_normaliser
 from hsipipe.tasks.segmentation.shared.same_padding import convolve, output_length
@@ -191,9 +191,9 @@ def fit(
     normaliser: str = "deephyp",
     balancing: str = "deephyp",
     validation_share: float = 0.0,
-    rate: str = "constant",
-    decay: float = 0.5,
-    decay_steps: int = 1000,
+    schedule: str = "constant",
+    decay_rate: float = 0.5,
+    decay_every: int = 1000,
     rate_bounds: Sequence[int] = (),
     rate_values: Sequence[float] = (),
     epochs: int = 1000,
@@ -210,7 +210,7 @@ def fit(
         seed: of the weights, the order of the pixels and the part that validates.
         device: where to train.
         normaliser, balancing, validation_share: see method.yaml.
-        rate, decay, decay_steps, rate_bounds, rate_values: see `LearningRate`; in steps.
+        schedule, decay_rate, decay_every, rate_bounds, rate_values: see `LearningRate`; in steps.
         epochs, batch_size, learning_rate, weight_decay, optimizer: of the training; see `train`.
         settings: of the network, see `SpectralNetwork`.
 
@@ -232,11 +232,11 @@ def fit(
         classes[~held],
         count=pixels.count,
         rate=LearningRate(
-            rate,
+            schedule,
             learning_rate,
             epochs * -(-len(inside) // batch_size),
-            decay=decay,
-            decay_steps=decay_steps,
+            decay=decay_rate,
+            decay_steps=decay_every,
             bounds=rate_bounds,
             values=rate_values,
         ),

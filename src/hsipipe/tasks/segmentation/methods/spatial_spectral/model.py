@@ -18,7 +18,7 @@ from torch.nn import functional
 from hsipipe.errors import UserError
 from hsipipe.tasks.segmentation.shared.classification_loss import classification_loss
 from hsipipe.tasks.segmentation.shared.labelled import LabelledImage
-from hsipipe.tasks.segmentation.shared.learning_rates import LearningRate
+from hsipipe.training.learning_rates import LearningRate
 from hsipipe.tasks.segmentation.shared.light_training import held_out_share, train
 from hsipipe.tasks.segmentation.shared.principal_components import principal_components
 from hsipipe.tasks.segmentation.shared.training_pixels import check_bands, check_images, standardisation
@@ -170,9 +170,9 @@ def fit(
     label_smoothing: float = 0.05,
     balancing: str = "none",
     validation_share: float = 0.0,
-    rate: str = "one-cycle",
-    decay: float = 0.5,
-    decay_steps: int = 1000,
+    schedule: str = "one-cycle",
+    decay_rate: float = 0.5,
+    decay_every: int = 1000,
     rate_bounds: Sequence[int] = (),
     rate_values: Sequence[float] = (),
     epochs: int = 60,
@@ -189,7 +189,7 @@ def fit(
         seed: of the weights, the order of the pixels, the augmentation and the part that validates.
         device: where to train.
         noise, brightness, label_smoothing, balancing, validation_share: see method.yaml.
-        rate, decay, decay_steps, rate_bounds, rate_values: see `LearningRate`; in steps.
+        schedule, decay_rate, decay_every, rate_bounds, rate_values: see `LearningRate`; in steps.
         epochs, batch_size, learning_rate, weight_decay, optimizer: of the training; see `train`.
         settings: of the network, see `NeighbourhoodNetwork`.
 
@@ -222,7 +222,13 @@ def fit(
         classes[~held],
         count=count,
         rate=LearningRate(
-            rate, learning_rate, steps, decay=decay, decay_steps=decay_steps, bounds=rate_bounds, values=rate_values
+            schedule,
+            learning_rate,
+            steps,
+            decay=decay_rate,
+            decay_steps=decay_every,
+            bounds=rate_bounds,
+            values=rate_values,
         ),
         epochs=epochs,
         batch_size=batch_size,

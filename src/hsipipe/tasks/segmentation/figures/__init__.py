@@ -1,0 +1,1 @@
+"""The figures of segmentation, one kind a function."""
