@@ -24,6 +24,10 @@ _BY_SCENE = {
         "Lettuce romaine 5 weeks", "Lettuce romaine 6 weeks", "Lettuce romaine 7 weeks", "Vineyard untrained",
         "Vineyard vertical trellis",
     ],
+    "whu-hi-longkou": [
+        "Corn", "Cotton", "Sesame", "Broad-leaf soybean", "Narrow-leaf soybean", "Rice", "Water", "Roads and houses",
+        "Mixed weed",
+    ],
     "kennedy-space-center": [
         "Scrub", "Willow swamp", "Cabbage palm hammock", "Cabbage palm/oak hammock", "Slash pine",
         "Oak/broadleaf hammock", "Hardwood swamp", "Graminoid marsh", "Spartina marsh", "Cattail marsh", "Salt marsh",
@@ -41,7 +45,8 @@ def class_names_of(scene: str) -> list[str]:
     """Class names of a scene, label 1 first; empty where they are not known (EnMAP Potsdam, Houston).
 
     The lists are those of the "Hyperspectral Remote Sensing Scenes" page of the Grupo de Inteligencia Computacional,
-    University of the Basque Country; `abu-...` and `pavia-centre` have anomaly maps (Kang et al. 2017).
+    University of the Basque Country, and of Y. Zhong and others, Remote Sensing of Environment 250, 2020, for WHU-Hi;
+    `abu-...` and `pavia-centre` have anomaly maps (Kang et al. 2017).
     """
     if scene.startswith("abu-") or scene == "pavia-centre":
         return list(_ANOMALY)

@@ -16,7 +16,7 @@ from hsipipe.settings import settings_from
 from hsipipe.tasks import load_task
 from hsipipe.tasks.predictions import open_predictions, read_kept
 from hsipipe.tasks.segmentation.autoencoder import load_autoencoder
-from hsipipe.tasks.segmentation.case import CaseFile, fill_bands
+from hsipipe.tasks.segmentation.case import CaseFile, as_image, fill_bands
 from hsipipe.tasks.segmentation.classifier import load_classifier
 from hsipipe.tasks.segmentation.settings import USED_BY, CaseSettings
 
@@ -272,3 +272,13 @@ def test_maps_say_which_pixels_train(tmp_path):
 def test_settings_that_do_not_fit_together(given, message):
     with pytest.raises(UserError, match=message):
         settings_of(**given)
+
+
+def test_a_scene_of_abundances_has_the_labels_of_its_commonest_materials():
+    item = landscape(0, labelled=False)
+    item.abundances = np.stack([np.full((ROWS, COLS), 0.4), np.full((ROWS, COLS), 0.6)])
+    item.abundances[:, 8, 8] = np.nan
+    labels = as_image(item).labels
+    assert labels[10, 10] == 2
+    assert labels[8, 8] == 0
+    assert labels[0, 0] == 0  # not valid

@@ -65,10 +65,18 @@ def as_image(item: Item, name: str = "image") -> Image:
     if not good.all():
         cube = fill_bands(cube, good, item.wavelength_nm)
     cube = np.where(item.valid, cube, np.float32(0))
-    labels = np.zeros(item.valid.shape, np.int32)
+    return Image(name, cube, item.valid, good, labels_of(item), item.wavelength_nm, item.class_names)
+
+
+def labels_of(item: Item) -> np.ndarray:
+    """The labels (rows, cols) int32 of an item, 0 where it has none; from abundances those of the commonest material."""
     if item.labels is not None:
-        labels = np.where(item.valid, item.labels, 0).astype(np.int32)
-    return Image(name, cube, item.valid, good, labels, item.wavelength_nm, item.class_names)
+        labels = item.labels
+    elif item.abundances is not None:
+        labels = np.where(np.isfinite(item.abundances).all(axis=0), item.abundances.argmax(axis=0) + 1, 0)
+    else:
+        labels = np.zeros(item.valid.shape)
+    return np.where(item.valid, labels, 0).astype(np.int32)
 
 
 def fill_bands(cube: np.ndarray, good: np.ndarray, wavelength_nm: np.ndarray | None) -> np.ndarray:

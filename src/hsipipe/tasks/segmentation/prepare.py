@@ -14,7 +14,7 @@ from hsipipe.cases.split import Unit
 from hsipipe.errors import UserError
 from hsipipe.scenes.scene import Item, Scene
 from hsipipe.settings import settings_from
-from hsipipe.tasks.segmentation.case import write_case
+from hsipipe.tasks.segmentation.case import labels_of, write_case
 
 MAPS = ("train_map", "test_map")
 
@@ -48,8 +48,8 @@ def prepare(
             item = scene.read(unit.item, bands=selection.indices[:1], window=unit.window)
             drawn = (name, settings["seed"], unit.name)
             spectra = _divide(item.valid.astype(np.int32), item, unit, ways["spectra"], ("spectra", *drawn))
-            labels = np.where(item.valid, item.labels, 0) if item.labels is not None else None
-            if labels is None or not (labels > 0).any():
+            labels = labels_of(item)
+            if not (labels > 0).any():
                 pixels = np.full(item.valid.shape, NOT_USED, np.uint8)
             else:
                 way = ways["pixels"]
