@@ -55,3 +55,6 @@ bench: env .venv-bench/.ready  ## time and score the denoisers beside the public
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/reading.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/finetuning.py --update
 	$(BIN)/python benchmarks/fusion.py --data $(DATA)
+	$(BIN)/python benchmarks/spectral_autoencoders.py --data $(DATA)
+	$(BIN)/python benchmarks/clustering.py --data $(DATA)
+	$(BIN)/python benchmarks/classification.py --data $(DATA)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hsipipe.cases.pixels import PixelSplitSettings
 from hsipipe.cases.split import SplitSettings
 from hsipipe.config import (
     SimulateSettings,
@@ -31,6 +32,7 @@ from hsipipe.errors import UserError
 from hsipipe.scenes.simulate import simulate_scene
 from hsipipe.tasks.denoising.settings import CaseSettings
 from hsipipe.tasks.fusion.settings import CaseSettings as FusionCaseSettings
+from hsipipe.tasks.segmentation.settings import CaseSettings as SegmentationCaseSettings
 
 ROOT = Path(__file__).parent.parent
 STUDY = yaml.safe_load("""
@@ -325,6 +327,8 @@ def test_a_file_that_is_no_config(tmp_path):
         ("denoising.cases.NAME", CaseSettings),
         ("denoising.cases.NAME", SplitSettings),
         ("fusion.cases.NAME", FusionCaseSettings),
+        ("segmentation.cases.NAME", SegmentationCaseSettings),
+        ("segmentation.cases.NAME", PixelSplitSettings),
         ("tables.NAME", TableSettings),
         ("figures.NAME", FigureSettings),
         ("claims", ClaimSettings),

@@ -84,7 +84,8 @@ def test_links_within_pages_name_headings():
 def test_commands_exist(words):
     options = make_parser().parse_args(words[1:])
     if getattr(options, "method", None):
-        method = find_method("fusion" if options.verb == "fuse" else "denoising", options.method)
+        task = {"fuse": "fusion", "segment": "segmentation"}.get(options.verb, "denoising")
+        method = find_method(task, options.method)
         method.complete(parse_assignments(options.set))
     if options.verb == "degrade" and options.noise is not None:
         parse_noise(options.noise)

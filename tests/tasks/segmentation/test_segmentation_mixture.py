@@ -159,3 +159,12 @@ def test_bic_asks_for_more_where_each_pixel_counts(random):
         for share in (25, 1)
     )
     assert few < many
+
+
+def test_a_covariance_that_rounding_made_indefinite_still_has_factors():
+    from hsipipe.tasks.segmentation.shared.mixture import _factors
+
+    indefinite = np.array([[[1.0, 0.0], [0.0, -0.01]], [[2.0, 0.5], [0.5, 1.0]]])
+    factors = _factors(indefinite, "full", 1e-3)
+    np.testing.assert_allclose(factors[0] @ factors[0].T, np.diag([1.001, 0.001]), atol=1e-12)
+    np.testing.assert_allclose(factors[1] @ factors[1].T, indefinite[1] + 1e-3 * np.eye(2), atol=1e-12)

@@ -7,8 +7,8 @@ from hsipipe.errors import UserError
 from hsipipe.tasks.segmentation.methods.cnn_classifier import model as cnn
 from hsipipe.tasks.segmentation.methods.spatial_spectral import model as spatial
 from hsipipe.tasks.segmentation.shared.classification_loss import classification_loss
-from hsipipe.training.learning_rates import RATES, LearningRate
 from hsipipe.tasks.segmentation.shared.light_training import train
+from hsipipe.training.learning_rates import RATES, LearningRate
 
 
 def test_deephyps_network_has_its_layers():

@@ -282,3 +282,15 @@ def test_a_scene_of_abundances_has_the_labels_of_its_commonest_materials():
     assert labels[10, 10] == 2
     assert labels[8, 8] == 0
     assert labels[0, 0] == 0  # not valid
+
+
+def test_applying_a_model_leaves_gradients_as_they_were(made, tmp_path):
+    import torch
+
+    _, settings, prepared_case = made
+    done = run(tmp_path, prepared_case, settings, "pca", "pca", {"latent": 2, "normaliser": "l2"})
+    trained = load_autoencoder(done["model"])
+    latents, parameters = trained.encode(np.ones((3, BANDS), np.float32))
+    trained.decode(latents, parameters)
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()

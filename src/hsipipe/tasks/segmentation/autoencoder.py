@@ -70,6 +70,7 @@ class TrainedAutoencoder:
             spectra = spectra @ torch.from_numpy(self.matching.back.T).to(spectra)
         return spectra
 
+    @torch.inference_mode()
     def encode(self, spectra: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Spectra (N, C), in the scene's units, to latents (N, z) and the parameters (N, p) of their normaliser."""
         pieces = []
@@ -81,6 +82,7 @@ class TrainedAutoencoder:
         latents, own = zip(*pieces, strict=True)
         return np.concatenate(latents), np.concatenate(own)
 
+    @torch.inference_mode()
     def decode(self, latents: np.ndarray, parameters: np.ndarray) -> np.ndarray:
         """Latents (N, z) and the parameters (N, p) of their normaliser to spectra (N, C) in the scene's units.
 
@@ -99,6 +101,7 @@ class TrainedAutoencoder:
         ]
         return np.concatenate(made)
 
+    @torch.inference_mode()
     def reconstruct(self, spectra: np.ndarray) -> np.ndarray:
         """Spectra (N, C), in the scene's units, as they come out of the latent space."""
         made = np.empty(spectra.shape, np.float32)
@@ -110,11 +113,10 @@ class TrainedAutoencoder:
         return made
 
     def _pieces(self, rows: np.ndarray) -> Iterator[torch.Tensor]:
-        """The rows in batches on the device; nothing computed with them keeps gradients."""
-        with torch.inference_mode():
-            for start in range(0, len(rows), BATCH):
-                batch = np.ascontiguousarray(rows[start : start + BATCH], np.float32)
-                yield torch.from_numpy(batch).to(self.device)
+        """The rows in batches on the device."""
+        for start in range(0, len(rows), BATCH):
+            batch = np.ascontiguousarray(rows[start : start + BATCH], np.float32)
+            yield torch.from_numpy(batch).to(self.device)
 
     def encode_image(self, cube: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Latents (z, rows, cols) float32 of a cube (bands, rows, cols), 0 where not valid; parameters (N, p) of the

@@ -69,7 +69,7 @@ def as_image(item: Item, name: str = "image") -> Image:
 
 
 def labels_of(item: Item) -> np.ndarray:
-    """The labels (rows, cols) int32 of an item, 0 where it has none; from abundances those of the commonest material."""
+    """The labels (rows, cols) int32 of an item, 0 where it has none; of abundances those of the commonest material."""
     if item.labels is not None:
         labels = item.labels
     elif item.abundances is not None:

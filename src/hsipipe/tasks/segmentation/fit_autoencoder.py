@@ -151,15 +151,14 @@ def _normaliser(spectra: np.ndarray, settings: dict[str, Any], case: CaseFile) -
 
 
 def scene_loss(weights: dict[str, float], normaliser: Normaliser) -> Callable[[Tensor, Tensor], Tensor]:
-    """The weighted losses, with the angles of the spectra themselves where a mean was taken off all of them.
+    """The weighted losses of normalised spectra (N, bands), their angles and divergences in the scene's units.
 
-    Squared errors and slopes do not see an offset that both sides have; an angle does.
+    A normaliser that takes something of its own from each spectrum is left on, as in the program deephyp.
     """
     loss = spectral_loss(weights)
-    if normaliser.name != "mean_range":
+    if normaliser.parameters:
         return loss
-    offset = normaliser.values["mean"] / normaliser.values["span"]
-    return lambda made, wanted: loss(made + offset, wanted + offset)
+    return lambda made, wanted: loss(made, wanted, lambda spectra: normaliser.invert(spectra, spectra[:, :0]))
 
 
 def make_validation(

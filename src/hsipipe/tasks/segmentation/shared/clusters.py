@@ -10,8 +10,9 @@ import numpy as np
 
 @dataclass
 class Clusters:
-    """Attributes: labels (rows, cols) int32, 1 to K, 0 where there is no data; means (K, z) in the units of the latents;
-    found (JSON-able facts that were estimated, such as the number of clusters); state (arrays that label other images).
+    """Attributes: labels (rows, cols) int32, 1 to K, 0 where there is no data; means (K, z) in the units of the
+    latents; found (JSON-able facts that were estimated, such as the number of clusters); state (arrays that label other
+    images).
     """
 
     labels: np.ndarray

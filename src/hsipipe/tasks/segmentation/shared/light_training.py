@@ -14,8 +14,8 @@ from hsipipe.errors import UserError, unknown
 from hsipipe.tasks.segmentation.shared.balancing import class_weights
 from hsipipe.tasks.segmentation.shared.classification_loss import classification_loss
 from hsipipe.tasks.segmentation.shared.labelled import LabelledImage
-from hsipipe.training.learning_rates import LearningRate
 from hsipipe.tasks.segmentation.shared.spatial_folds import spatial_folds
+from hsipipe.training.learning_rates import LearningRate
 
 OPTIMISERS = ("adam", "adamw", "sgd")
 

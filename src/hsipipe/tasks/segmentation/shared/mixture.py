@@ -186,7 +186,14 @@ def _factors(covariances: np.ndarray, kind: str, ridge: float) -> np.ndarray:
     """Lower Cholesky factors (K, d, d) of covariances with the floor added."""
     if kind == "diagonal":
         covariances = covariances * np.eye(covariances.shape[-1])
-    return np.linalg.cholesky(covariances + ridge * np.eye(covariances.shape[-1]))
+    floored = covariances + ridge * np.eye(covariances.shape[-1])
+    try:
+        return np.linalg.cholesky(floored)
+    except np.linalg.LinAlgError:
+        # Rounding can leave a covariance of few, nearly equal members with eigenvalues far below zero.
+        values, axes = np.linalg.eigh(covariances)
+        values = np.maximum(values, 0) + ridge
+        return np.linalg.cholesky((axes * values[..., None, :]) @ axes.swapaxes(-1, -2))
 
 
 def _climb(samples: np.ndarray, mixture: Mixture, ridge: float, iterations: int, tolerance: float) -> Mixture:

@@ -20,11 +20,11 @@ from hsipipe.tasks.segmentation.shared.autoencoder import activation_function, p
 from hsipipe.tasks.segmentation.shared.classification_loss import classification_loss
 from hsipipe.tasks.segmentation.shared.initialisers import initialise_weights
 from hsipipe.tasks.segmentation.shared.labelled import LabelledImage
-from hsipipe.training.learning_rates import LearningRate
 from hsipipe.tasks.segmentation.shared.light_training import held_out_share, train
 from hsipipe.tasks.segmentation.shared.normalisers import Normaliser, fit_normaliser
 from hsipipe.tasks.segmentation.shared.same_padding import convolve, output_length
 from hsipipe.tasks.segmentation.shared.training_pixels import check_bands, gather, predict_maps
+from hsipipe.training.learning_rates import LearningRate
 
 loss = classification_loss
 

@@ -50,7 +50,7 @@ class CorrectedComponents(Autoencoder):
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, *, bands: int, latent: int = 10, hidden: int = 128) -> None:
+    def __init__(self, *, bands: int, latent: int = 10, hidden: int = 192) -> None:
         super().__init__(bands=bands, latent=latent)
         self.register_buffer("mean", torch.zeros(bands))
         self.register_buffer("spread", torch.ones(()))
@@ -70,7 +70,7 @@ class CorrectedComponents(Autoencoder):
         return (self.out_of(latents) + self.decoder(latents)) * self.spread + self.mean
 
 
-def build(*, bands: int, latent: int = 10, hidden: int = 128) -> CorrectedComponents:
+def build(*, bands: int, latent: int = 10, hidden: int = 192) -> CorrectedComponents:
     """The autoencoder for `bands` bands, to be started by `initialise`."""
     return CorrectedComponents(bands=bands, latent=latent, hidden=hidden)
 

@@ -18,10 +18,10 @@ from torch.nn import functional
 from hsipipe.errors import UserError
 from hsipipe.tasks.segmentation.shared.classification_loss import classification_loss
 from hsipipe.tasks.segmentation.shared.labelled import LabelledImage
-from hsipipe.training.learning_rates import LearningRate
 from hsipipe.tasks.segmentation.shared.light_training import held_out_share, train
 from hsipipe.tasks.segmentation.shared.principal_components import principal_components
 from hsipipe.tasks.segmentation.shared.training_pixels import check_bands, check_images, standardisation
+from hsipipe.training.learning_rates import LearningRate
 
 SLAB = 64  # rows of an image that are classified at once
 loss = classification_loss

@@ -1,0 +1,1 @@
+"""The convolutional autoencoder of deepHSI, as a denoiser of single spectra."""

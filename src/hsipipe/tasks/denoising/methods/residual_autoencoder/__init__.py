@@ -1,0 +1,1 @@
+"""Principal components with a learned correction, as a denoiser of single spectra."""
