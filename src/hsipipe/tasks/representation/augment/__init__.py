@@ -1,0 +1,1 @@
+"""Views of a batch: one warp, and changes along the spectrum."""

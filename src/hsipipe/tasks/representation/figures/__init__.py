@@ -1,0 +1,1 @@
+"""The figures of representation, one kind a function."""

@@ -1,0 +1,1 @@
+"""What the encoders of representation have in common."""
