@@ -294,3 +294,22 @@ def test_applying_a_model_leaves_gradients_as_they_were(made, tmp_path):
     trained.decode(latents, parameters)
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("cnn_classifier", {"epochs": 2, "filter_sizes": [5, 3, 3]}),
+        ("spatial_spectral", {"epochs": 2}),
+        ("svm", {}),
+        ("random_forest", {"trees": 10}),
+        ("smoothed_lda_svm", {}),
+    ],
+)
+def test_every_classifier_comes_back_from_its_file(made, tmp_path, name, given):
+    _, settings, prepared_case = made
+    done = run(tmp_path, prepared_case, settings, name, name, given)
+    assert 0 <= done["values"]["oa"] <= 100
+    record = json.loads(done["record"].read_text())
+    assert record["training_pixels"] > 20
+    assert len(record["history"]) == given.get("epochs", 0)

@@ -42,9 +42,10 @@ def draw_bars(results: Results) -> Any:
     used = {results.kind(variant) for variant in results.records}
     from matplotlib.patches import Patch
 
-    axis.legend(
+    # Beside the axis: within, it would hide the value of a bar.
+    figure.legend(
         handles=[Patch(color=colour, label=kind) for kind, colour in KIND_COLOURS.items() if kind in used],
-        loc="lower right",
+        loc="outside right upper",
         fontsize=8,
     )
     return figure

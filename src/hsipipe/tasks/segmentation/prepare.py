@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from hsipipe.errors import UserError
 from hsipipe.scenes.scene import Item, Scene
 from hsipipe.settings import settings_from
 from hsipipe.tasks.segmentation.case import labels_of, write_case
+
+log = logging.getLogger(__name__)
 
 MAPS = ("train_map", "test_map")
 
@@ -55,6 +58,10 @@ def prepare(
                 way = ways["pixels"]
                 maps = _read_maps(settings, scene, unit) if way is not None and way.by == "maps" else (None, None)
                 pixels = _divide(labels, item, unit, way, ("pixels", *drawn), *maps)
+                unused = sorted({*np.unique(labels[labels > 0])} - {*np.unique(labels[pixels != NOT_USED])})
+                if unused:
+                    codes = ", ".join(map(str, unused))
+                    log.warning("%s: classes %s are left out, with too few pixels to train and test", unit.name, codes)
             yield unit, scene.digests[unit.item], spectra, pixels
 
     write_case(

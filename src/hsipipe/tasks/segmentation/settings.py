@@ -65,7 +65,7 @@ class CaseSettings(CommonCaseSettings):
         default=None,
         metadata={
             "meaning": "within an image, which labelled pixels train and test classifiers; 30 % in blocks with a "
-            "buffer of 3 pixels if absent"
+            "buffer of 3 pixels if absent, without the classes too rare for that"
         },
     )
     train_map: str | None = field(
@@ -84,7 +84,7 @@ class CaseSettings(CommonCaseSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, default in (("spectra", _default_spectra()), ("pixels", PixelSplitSettings())):
+        for name, default in (("spectra", _default_spectra()), ("pixels", PixelSplitSettings(rare="leave-out"))):
             if self.divides_within and getattr(self, name) is None:
                 object.__setattr__(self, name, default)
             if not self.divides_within and getattr(self, name) is not None:

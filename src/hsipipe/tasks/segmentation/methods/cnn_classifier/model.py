@@ -177,7 +177,8 @@ class Classifier:
 def from_state(state: Mapping[str, Any]) -> Classifier:
     """The classifier that `to_state` described."""
     network = build(bands=int(state["bands"]), classes=int(state["classes"]), **state["settings"])
-    network.load_state_dict(dict(state["weights"]))
+    # a model file gives its arrays back as NumPy arrays
+    network.load_state_dict({name: torch.as_tensor(value) for name, value in state["weights"].items()})
     return Classifier(
         network.eval(), Normaliser.from_dict(state["normaliser"]), dict(state["settings"]), dict(state["found"])
     )

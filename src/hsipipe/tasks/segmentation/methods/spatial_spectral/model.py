@@ -145,7 +145,8 @@ class Classifier:
 def from_state(state: Mapping[str, Any]) -> Classifier:
     """The classifier that `to_state` described."""
     network = build(bands=int(state["bands"]), classes=int(state["classes"]), **state["settings"])
-    network.load_state_dict(dict(state["weights"]))
+    # a model file gives its arrays back as NumPy arrays
+    network.load_state_dict({name: torch.as_tensor(value) for name, value in state["weights"].items()})
     centre, scale = np.asarray(state["centre"]), np.asarray(state["scale"])
     return Classifier(network.eval(), centre, scale, dict(state["settings"]), dict(state["found"]))
 
