@@ -164,3 +164,11 @@ def test_an_enmap_product_without_tags(tmp_path):
     metadata.write_text("<a>")
     with pytest.raises(UserError, match="METADATA"):
         open_image(path)
+
+
+def test_one_nan_for_all_bands_is_one_nodata(tmp_path, caplog):
+    values = np.ones((3, 4, 5), np.float32)
+    values[:, 0, 0] = np.nan
+    image = open_image(write(tmp_path / "a.tif", values, nodata=np.nan))
+    assert np.isnan(image.nodata)
+    assert "differ in nodata" not in caplog.text

@@ -32,9 +32,11 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
         "value, one factor that leaves spectral angles as they are. A prediction of a pair made by `degrade` may lack "
         "the truth's bad bands and its last rows and columns that fill no block of --ratio, and values "
         "in blocks that have no data in their greater part. With --peer the truth is "
-        "scaled as `degrade --peer` scales it, and the prediction is taken as it is.",
+        "scaled as `degrade --peer` scales it, and the prediction is taken as it is. For segmentation, both are label "
+        "maps of the same size (or lists of labels of a table), compared wherever the truth is above 0: set pixels "
+        "that a classifier was trained on to 0 there. With --clusters the prediction's codes are clusters.",
     )
-    score.add_argument("task", choices=["denoising", "fusion"])
+    score.add_argument("task", choices=["denoising", "fusion", "segmentation"])
     score.add_argument("--truth", required=True, metavar="FILE[:KEY]")
     score.add_argument("--prediction", required=True, metavar="FILE[:KEY]")
     score.add_argument("--json", action="store_true", help="one JSON object")
@@ -54,6 +56,11 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
         "`degrade --peer` made: the truth is clipped to its 1st to 99th percentile and scaled to [0, 1], a prediction "
         "is taken as it is, and all scores are in these units",
     )
+    score.add_argument(
+        "--clusters",
+        action="store_true",
+        help="segmentation: the codes of the prediction are clusters, which are matched to classes",
+    )
     score.set_defaults(function=score_files)
 
 
@@ -63,6 +70,9 @@ def score_files(options: argparse.Namespace) -> None:
     from hsipipe.errors import UserError
 
     _check_options(options)
+    if options.task == "segmentation":
+        _score_segmentation(options)
+        return
     truth, prediction = _read_scored(options.truth, options), _read_scored(options.prediction, options)
     if options.task == "fusion":
         matched = _truth_of_pair(truth, prediction, options)
@@ -94,9 +104,36 @@ def score_files(options: argparse.Namespace) -> None:
     if options.json:
         print_json({metric: value for metric, value, _ in scores})
         return
+    _print_scores(scores)
+
+
+def _print_scores(scores: Rows) -> None:
     width = max(14, *(len(metric) for metric, _, _ in scores))
     for metric, value, unit in scores:
         print(f"{metric:>{width}}  {value:.6g} {unit}".rstrip())
+
+
+def _score_segmentation(options: argparse.Namespace) -> None:
+    """Score one label map against another; print the scores, those of each class too, and write them if asked to."""
+    from hsipipe.errors import UserError
+    from hsipipe.scenes.readers import split_key
+    from hsipipe.tasks.segmentation.files.scores import score_label_files, write_label_scores
+
+    for key, absent in (("key", None), ("layout", None), ("table", False)):
+        if getattr(options, key) is not absent:
+            remedy = "name the array as FILE:KEY"
+            raise UserError("is for images, and these are label maps", key=f"--{key}", remedy=remedy)
+    scores, more = score_label_files(options.truth, options.prediction, clusters=options.clusters)
+    if options.csv:
+        scene, variant = (Path(split_key(address)[0]).stem for address in (options.truth, options.prediction))
+        write_label_scores(options.csv, scores, more, truth=scene, prediction=variant)
+    if options.json:
+        print_json({**{metric: value for metric, value, _ in scores}, **more})
+        return
+    _print_scores(scores)
+    for code, values in more.get("classes", {}).items():
+        recall, precision = (f"{values[name]:.2f} %" for name in ("recall", "precision"))
+        print(f"{'class ' + code:>14}  recall {recall}, precision {precision}, {values['pixels']:,} pixels")
 
 
 def _check_options(options: argparse.Namespace) -> None:
@@ -109,6 +146,8 @@ def _check_options(options: argparse.Namespace) -> None:
         for key, absent in (("ratio", None), ("border", None), ("peer", False)):
             if getattr(options, key) is not absent:
                 raise UserError("is for fusion only", key=f"--{key}", remedy="leave it out")
+    if options.task != "segmentation" and options.clusters:
+        raise UserError("is for segmentation only", key="--clusters", remedy="leave it out")
     for key, least in (("ratio", 1), ("border", 0)):
         value = getattr(options, key)
         if value is not None and value < least:

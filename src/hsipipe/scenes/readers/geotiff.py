@@ -133,7 +133,7 @@ def _open_one(path: Path, address: str, *, key: str | None) -> ImageFile:
         scales = set(dataset.scales)
         if len(scales) > 1 or set(dataset.offsets) != {0.0}:
             log.warning("%s: bands have scales or offsets of their own; values are left as stored", path)
-        nodatas = {value for value in dataset.nodatavals if value is not None}
+        nodatas = {str(value) for value in dataset.nodatavals if value is not None}  # as text, since NaN is unlike NaN
         if len(nodatas) > 1:
             log.warning("%s: bands differ in nodata; the first, %s, is taken", path, dataset.nodata)
         has_mask = bands > 0 and MaskFlags.per_dataset in dataset.mask_flag_enums[0]

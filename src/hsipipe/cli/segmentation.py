@@ -1,0 +1,186 @@
+"""The verbs of segmentation: segment, encode, decode, reconstruct, classify."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from hsipipe.cli.output import print_json
+
+DEFAULT_METHOD = "kmeans"
+DEFAULT_ENCODER = "pca"
+# What says how clusters are found, which `--clusters-from` answers already; option -> its value if it is not given.
+OF_FINDING: dict[str, Any] = {
+    "method": None,
+    "clusters": None,
+    "encoder": None,
+    "model": None,
+    "latent": None,
+    "set": [],
+    "encoder_set": [],
+    "seed": None,
+}
+
+
+def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.ArgumentParser) -> None:
+    """Add the verbs of this module to the parser."""
+    segment = verbs.add_parser(
+        "segment", parents=[common, arrays], help="cluster the pixels of a file by their spectra"
+    )
+    segment.add_argument("input", metavar="IN", help="an image, or a table of spectra (.csv, or --table)")
+    segment.add_argument("output", metavar="OUT", help="the map: .tif, .png, .npy, .mat; of a table .npy, .csv, .mat")
+    segment.add_argument("--method", help=f"a clustering: kmeans, gmm, superpixels (default {DEFAULT_METHOD})")
+    segment.add_argument("--clusters", type=int, metavar="K", help="how many (default: chosen by BIC)")
+    which = segment.add_mutually_exclusive_group()
+    which.add_argument(
+        "--encoder",
+        metavar="NAME",
+        help="an autoencoder, fitted to the scene, whose latents are clustered: pca, residual, mlp, cnn, conv; or "
+        f"none, for the spectra themselves (default {DEFAULT_ENCODER})",
+    )
+    which.add_argument("--model", help="a trained autoencoder (model.pt) in place of one fitted to the scene")
+    segment.add_argument("--latent", type=int, metavar="Z", help="length of the latents (default: the encoder's)")
+    segment.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the clustering")
+    segment.add_argument(
+        "--encoder-set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the encoder"
+    )
+    segment.add_argument("--seed", type=int, help="default 0")
+    segment.add_argument("--spectra", metavar="CSV", help="write the clusters' spectra: mean, medoid, decoded")
+    segment.add_argument("--figure", metavar="FILE", help="draw scene, map and spectra (.png, .svg, .pdf)")
+    segment.add_argument("--save-clusters", metavar="H5", help="write all that labels another image the same way")
+    segment.add_argument("--clusters-from", metavar="H5", help="label by clusters that --save-clusters wrote")
+    segment.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda waits for a free GPU")
+    segment.add_argument("--json", action="store_true", help="one JSON object")
+    segment.set_defaults(function=segment_command)
+
+    for verb, what, given in (
+        ("encode", "spectra to the latents of a trained autoencoder", "IN"),
+        ("decode", "latents that encode wrote to spectra", "LATENTS"),
+        ("reconstruct", "spectra as they come out of the latents of a trained autoencoder", "IN"),
+    ):
+        parser = verbs.add_parser(verb, parents=[common, arrays], help=what)
+        parser.add_argument("input", metavar=given)
+        parser.add_argument("output", metavar="OUT", help=".h5 .tif .hdr .bil .bsq .bip .npy .mat, or .csv of a table")
+        parser.add_argument("--model", required=True, help="a trained autoencoder (model.pt)")
+        parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda waits for a free GPU")
+        parser.set_defaults(function=apply_autoencoder)
+
+    classify = verbs.add_parser(
+        "classify", parents=[common, arrays], help="label the pixels of a file, or of several, by a trained classifier"
+    )
+    classify.add_argument("input", nargs="+", metavar="IN")
+    classify.add_argument(
+        "output", metavar="OUT", help="the map: .tif, .png, .npy, .mat; of a table .npy, .csv, .mat; or a folder/"
+    )
+    classify.add_argument("--model", required=True, help="a trained classifier (model.pt)")
+    classify.add_argument(
+        "--confidence", metavar="FILE", help="write the probability of the chosen class; a folder/ where OUT is one"
+    )
+    classify.add_argument("--json", action="store_true", help="one JSON list")
+    classify.set_defaults(function=classify_command)
+
+
+def segment_command(options: argparse.Namespace) -> None:
+    """Cluster a file and tell what was found."""
+    from hsipipe.cli.scenes import parse_assignments
+    from hsipipe.errors import UserError
+    from hsipipe.tasks.segmentation.files.segment_files import SegmentOptions, segment_file
+
+    chosen = None
+    device = _device(options)
+    if options.clusters_from is None:
+        chosen = SegmentOptions(
+            method=options.method or DEFAULT_METHOD,
+            settings=parse_assignments(options.set),
+            clusters=options.clusters,
+            encoder=options.encoder or DEFAULT_ENCODER,
+            model=options.model,
+            latent=options.latent,
+            encoder_settings=parse_assignments(options.encoder_set),
+            seed=options.seed or 0,
+            device=device,
+        )
+    else:
+        given = [name for name, absent in OF_FINDING.items() if getattr(options, name) != absent]
+        if given:
+            key = f"--{given[0].replace('_', '-')}"
+            raise UserError("says how clusters are found, and --clusters-from has them", key=key, remedy="leave it out")
+    made = segment_file(
+        options.input,
+        options.output,
+        chosen,
+        clusters_from=options.clusters_from,
+        spectra=options.spectra,
+        save=options.save_clusters,
+        figure=options.figure,
+        device=device,
+        **_how(options),
+    )
+    report = {"output": options.output, **made.report()}
+    if options.json:
+        print_json(report)
+        return
+    by = {"bic": " (chosen by BIC)"}.get(report["chosen_by"], "")
+    latents = "the spectra" if report["encoder"] is None else f"{report['latent']} latents of {report['encoder']}"
+    found = "labelled by" if options.clusters_from else "in"
+    print(
+        f"{options.output}: {report['pixels']:,} spectra {found} {report['clusters']} clusters{by}; "
+        f"{report['method']} on {latents}, {report['seconds']:.1f} s"
+    )
+
+
+def apply_autoencoder(options: argparse.Namespace) -> None:
+    """Encode, decode or reconstruct a file."""
+    device = _device(options)
+    from hsipipe.tasks.segmentation.files import latents
+
+    function = getattr(latents, f"{options.verb}_file")
+    function(options.input, options.output, options.model, device=device, **_how(options))
+
+
+def classify_command(options: argparse.Namespace) -> None:
+    """Classify files and tell the share of each class."""
+    from hsipipe.progress import progress
+    from hsipipe.tasks.segmentation.files.classify_files import classify_file
+    from hsipipe.tasks.segmentation.files.inputs import check_distinct
+    from hsipipe.tasks.segmentation.files.maps import pair_maps
+
+    pairs = pair_maps(options.input, options.output)
+    into_folder = str(pairs[0][1]) != options.output
+    confidences: list[Any] = [None] * len(pairs)
+    if options.confidence is not None and into_folder:
+        folder = options.confidence.rstrip("/") + "/"
+        confidences = [target for _, target in pair_maps(options.input, folder)]
+    elif options.confidence is not None:
+        confidences = [options.confidence]
+    check_distinct([source for source, _ in pairs], [*(target for _, target in pairs), *confidences])
+    from hsipipe.tasks.segmentation.classifier import load_classifier
+
+    trained = load_classifier(options.model)
+    hidden = True if options.quiet or len(pairs) == 1 else None
+    told = []
+    for (source, target), confidence in zip(
+        progress(pairs, trained.method.name, unit="file", disable=hidden), confidences, strict=True
+    ):
+        made = classify_file(source, target, trained, confidence=confidence, **_how(options))
+        shares = made.shares()
+        told.append({"input": str(source), "output": str(target), "shares": shares})
+        if not options.json:
+            listed = ", ".join(f"{name} {share:.1f} %" for name, share in shares.items())
+            print(f"{target}: {listed}")
+    if options.json:
+        print_json(told)
+
+
+def _device(options: argparse.Namespace) -> str:
+    """The device of torch, claimed before anything imports torch, which would count the devices itself."""
+    if options.device != "cuda":
+        return "cpu"
+    from hsipipe.cli.gpu import claim_gpu
+
+    return claim_gpu()
+
+
+def _how(options: argparse.Namespace) -> dict[str, Any]:
+    """How the input is read."""
+    return {"key": options.key, "layout": options.layout, "table": options.table}
