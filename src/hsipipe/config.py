@@ -18,6 +18,7 @@ from hsipipe.config_sections import (
     PaperSettings,
     SceneSettings,
     SimulateSettings,
+    SpecimenSettings,
     TableSettings,
     TaskSettings,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Run",
     "SceneSettings",
     "SimulateSettings",
+    "SpecimenSettings",
     "TableSettings",
     "Variant",
     "check_definitions",
@@ -111,7 +113,7 @@ class Paper:
 
     def simulated_scenes(self) -> list[str]:
         """The scenes that the config asks to simulate."""
-        return [name for name, scene in self.scenes.items() if scene.simulate is not None]
+        return [name for name, scene in self.scenes.items() if scene.files is None]
 
     def measured_scenes(self, catalogue: Iterable[str]) -> list[str]:
         """The scenes that are read from files: the config's own and the catalogue's."""

@@ -27,11 +27,31 @@ class SimulateSettings:
 
 
 @dataclass(frozen=True)
+class SpecimenSettings:
+    """Settings of `hsipipe.scenes.simulation.specimens.files.simulate_specimens`, checked without importing it."""
+
+    species: int = field(
+        default=8, metadata={"meaning": "how many, in pairs with one known difference each; even", "minimum": 2}
+    )
+    individuals: int = field(default=12, metadata={"meaning": "individuals of each species", "minimum": 1})
+    sides: int = field(default=2, metadata={"meaning": "1: dorsal; 2: dorsal and ventral", "minimum": 1, "maximum": 2})
+    sessions: int = field(
+        default=3, metadata={"meaning": "sessions of recording, each with a light of its own", "minimum": 1}
+    )
+    size: int = field(default=48, metadata={"meaning": "rows and columns of an image, pixels", "minimum": 16})
+    bands: int = field(default=408, metadata={"meaning": "bands from 348 to 810 nm", "minimum": 2})
+    seed: int = field(default=0, metadata={"meaning": "determines the whole set"})
+
+
+@dataclass(frozen=True)
 class SceneSettings:
     """A scene that a config defines itself: simulated, or made of the user's own files."""
 
     simulate: SimulateSettings | None = field(
         default=None, metadata={"meaning": "settings of the simulator; {} takes its defaults"}
+    )
+    specimens: SpecimenSettings | None = field(
+        default=None, metadata={"meaning": "settings of the simulator of specimens, which writes .bil files"}
     )
     files: list[str] | None = field(
         default=None, metadata={"meaning": "files or folders on this machine", "nonempty": True, "distinct": True}
@@ -41,14 +61,15 @@ class SceneSettings:
     layout: str | None = field(default=None, metadata={"meaning": "order of axes, such as rows-cols-bands"})
 
     def __post_init__(self) -> None:
-        if (self.simulate is None) == (self.files is None):
+        given = [name for name in ("simulate", "specimens", "files") if getattr(self, name) is not None]
+        if len(given) != 1:
             raise UserError(
                 "a scene is either simulated or made of files",
-                found="neither" if self.files is None else "both",
-                remedy="give `simulate` or `files`",
+                found=" and ".join(given) if given else "neither",
+                remedy="give one of `simulate`, `specimens` and `files`",
             )
         for name in ("labels", "key", "layout"):
-            if self.simulate is not None and getattr(self, name) is not None:
+            if self.files is None and getattr(self, name) is not None:
                 raise UserError("tells how files are read, and a simulated scene has none", key=name)
 
 

@@ -316,6 +316,16 @@ def test_global_generator_is_left_alone(tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_a_watched_training_tells_its_gradients_and_memory_and_learns_the_same(tmp_path, undisturbed):
+    result = train(tmp_path, watch=True)
+    for mine, other in zip(result.history, undisturbed[0].history, strict=True):
+        assert mine["gradient_norm"] > 0
+        assert mine["memory_mb"] > 50
+        assert 0 <= mine["drawing_seconds"] <= mine["seconds"] + 0.01
+        assert mine["train_loss"] == other["train_loss"]
+    assert read_history(tmp_path / "history.csv") == result.history
+
+
 def test_figure_of_the_history(tmp_path, undisturbed):
     result, folder = undisturbed
     draw_history(result.history, tmp_path / "loss.png", title="a training")

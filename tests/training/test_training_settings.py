@@ -51,7 +51,7 @@ def test_round_trip_and_documentation():
 
 
 def test_what_changes_no_weights():
-    assert set(NEUTRAL) == {"checkpoint_every_s", "pictures_every", "empty_cache"}
+    assert set(NEUTRAL) == {"checkpoint_every_s", "pictures_every", "empty_cache", "watch"}
 
 
 def test_when_pictures_are_drawn():

@@ -195,10 +195,18 @@ def get_scene_files(wildcards):
 
 
 def get_simulation(wildcards):
-    """The settings of the simulator for a scene."""
-    simulate = paper.scenes[wildcards.scene].simulate
-    return (
-        dataclasses.asdict(simulate) if dataclasses.is_dataclass(simulate) else simulate
+    """Which simulator makes a scene, and its settings."""
+    scene = paper.scenes[wildcards.scene]
+    kind = "simulate" if scene.simulate is not None else "specimens"
+    return {"kind": kind, **dataclasses.asdict(getattr(scene, kind))}
+
+
+def get_simulation_key(wildcards):
+    """A hash of the code that makes a scene."""
+    if paper.scenes[wildcards.scene].simulate is not None:
+        return code_key("hsipipe.scenes.simulate")
+    return code_key(
+        "hsipipe.scenes.simulation.specimens.files", "hsipipe.scenes.specimens"
     )
 
 

@@ -64,7 +64,8 @@ rule simulate_scene:
         runtime=30,
     params:
         settings=get_simulation,
-        key=code_key("hsipipe.scenes.simulate"),
+        folder="results/specimens/{scene}",
+        key=get_simulation_key,
     message:
         "Simulate scene {wildcards.scene}"
     script:

@@ -1,15 +1,26 @@
-"""Simulate a scene with its truth."""
+"""Simulate a scene with its truth; specimens as the files of a line scanner, which are then read as any others."""
 
 from hsipipe.logs import job_log
 
 with job_log(snakemake.log[0]):
     from hsipipe.scenes.scene import write_scene
-    from hsipipe.scenes.simulate import simulate_scene
 
-    settings = snakemake.params.settings
+    settings = dict(snakemake.params.settings)
+    if settings.pop("kind") == "simulate":
+        from hsipipe.scenes.simulate import simulate_scene
+
+        items = simulate_scene(**settings)
+    else:
+        from hsipipe.files import fresh_folder
+        from hsipipe.scenes.simulation.specimens import simulate_specimens
+        from hsipipe.scenes.specimens import read_specimens
+
+        with fresh_folder(snakemake.params.folder) as folder:
+            simulate_specimens(folder, masks=True, **settings)
+        items = read_specimens(snakemake.params.folder)
     write_scene(
         snakemake.output.scene,
-        simulate_scene(**settings),
+        items,
         name=snakemake.wildcards.scene,
         simulated=True,
         attributes={"key": snakemake.params.key, "settings": settings},

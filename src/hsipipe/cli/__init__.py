@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from hsipipe import __version__
-from hsipipe.cli import denoising, export, fusion, scenes, scoring, segmentation, training
+from hsipipe.cli import denoising, export, fusion, representation, scenes, scoring, segmentation, training
 from hsipipe.errors import UserError
 from hsipipe.logs import FORMAT
 
@@ -34,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     arrays.add_argument("--layout", help="order of axes of a bare array, such as rows-cols-bands")
     arrays.add_argument("--table", action="store_true", help="a 2-D array is a table of spectra (pixels, bands)")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in (scenes, denoising, fusion, segmentation, scoring, training, export):
+    for module in (scenes, denoising, fusion, segmentation, representation, scoring, training, export):
         module.add_verbs(verbs, common, arrays)
     return parser
 

@@ -35,7 +35,8 @@ def group_folds(labels: np.ndarray, groups: np.ndarray, *, folds: int = 5, seed:
 
     Args:
         labels: (N,) classes, of any type that sorts.
-        groups: (N,) names of individuals (both sides of one have the same), or of blocks; a group may hold several classes.
+        groups: (N,) names of individuals (both sides of one have the same) or of blocks; a group may hold several
+            classes.
         folds: how many, at least 2 and at most as many as there are groups.
         seed: of the orders.
 
@@ -202,5 +203,7 @@ def _checked(labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.nda
 def _as_places(places: np.ndarray) -> np.ndarray:
     places = np.asarray(places)
     if places.ndim != 2 or places.shape[1] not in (2, 3):
-        raise UserError("must be (N, 2) rows and columns or (N, 3) with the image first", key="places", found=places.shape)
+        raise UserError(
+            "must be (N, 2) rows and columns or (N, 3) with the image first", key="places", found=places.shape
+        )
     return places if places.shape[1] == 3 else np.column_stack([np.zeros(len(places), places.dtype), places])

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hsipipe.errors import UserError
 from hsipipe.metrics.embedding_folds import Fold, group_folds, keep_distance
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 COSTS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 DEFAULT_COST = 1.0
@@ -100,10 +104,9 @@ def fit_probe(
 ) -> Probe:
     """Fit a multinomial logistic regression with a squared-norm penalty.
 
-    C is the one with the highest balanced accuracy over inner folds that share no group (ties: the lower log loss). The
-    path from small to large C ends when two in a row are worse than the best. Where the classes have too few groups for
-    inner folds, C is `DEFAULT_COST`. The penalty does not change under rotation: with more features than samples the fit
-    is done, exactly, in the span of the samples.
+    C is the one with the highest balanced accuracy over inner folds that share no group (ties: the lower log loss).
+    Where the classes have too few groups for inner folds, C is `DEFAULT_COST`. The penalty does not change under
+    rotation: with more features than samples the fit is done, exactly, in the span of the samples.
 
     Args:
         features: (N, D) finite numbers, training samples only.
@@ -151,12 +154,11 @@ class _Path:
         self.basis: np.ndarray | None = None
         if standard.shape[1] > len(standard):
             # Rows of `basis` span the samples; weights outside the span only add to the penalty.
-            left, values, right = np.linalg.svd(standard, full_matrices=False)
-            kept = values > values.max(initial=0) * 1e-12
-            self.basis, standard = right[kept], left[:, kept] * values[kept]
+            axes, coordinates = np.linalg.qr(standard.T)
+            self.basis, standard = axes.T, coordinates.T
         self.standard = standard
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         from sklearn.linear_model import LogisticRegression
 
         machine = LogisticRegression(max_iter=ITERATIONS, warm_start=True, tol=1e-5)
@@ -169,7 +171,7 @@ class _Path:
             yield (weights if self.basis is None else weights @ self.basis), intercepts.copy()
 
 
-def _converge(machine, standard: np.ndarray, codes: np.ndarray) -> None:
+def _converge(machine: LogisticRegression, standard: np.ndarray, codes: np.ndarray) -> None:
     """Fit, and go on from where it stopped until the solver reports convergence."""
     from sklearn.exceptions import ConvergenceWarning
 
@@ -200,17 +202,14 @@ def _choose(features: np.ndarray, labels: np.ndarray, folds: Sequence[Fold], cos
         for scaling, fold in zip(scalings, folds, strict=True)
     ]
     truth = np.concatenate([codes[fold.test] for fold in folds])
-    best, worse = (-1.0, -np.inf, costs[0]), 0
+    best = (-1.0, -np.inf, costs[0])
     for cost in costs:
         logits = []
         for path, test in zip(paths, tests, strict=True):
             weights, intercepts = next(path)
             logits.append(test @ weights.T + intercepts)
         score = (*_judge(np.concatenate(logits), truth, len(classes)), cost)
-        worse = 0 if score[:2] > best[:2] else worse + 1
         best = max(best, score, key=lambda one: one[:2])
-        if worse == 2:
-            break
     return best[2]
 
 
@@ -241,9 +240,7 @@ def _inner_folds(
         return []
 
 
-def _checked(
-    features: np.ndarray, labels: np.ndarray, groups: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _checked(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     features, labels, groups = np.asarray(features, np.float64), np.asarray(labels), np.asarray(groups)
     if features.ndim != 2 or not len(features) == len(labels) == len(groups):
         raise UserError(f"features of {features.shape} do not fit {len(labels)} labels and {len(groups)} groups")

@@ -10,6 +10,7 @@ from hsipipe.errors import UserError
 from hsipipe.files import sha256_of
 from hsipipe.scenes.readers import detect_format, read_folder, read_image, read_scene_items
 from hsipipe.scenes.scene import Item, Scene, write_scene
+from hsipipe.scenes.specimens import is_simulated_folder, is_specimen_folder, read_specimens
 from hsipipe.scenes.writers import check_output, write_image
 
 log = logging.getLogger(__name__)
@@ -28,8 +29,8 @@ def convert(
     """Convert an image, several, or a folder of them.
 
     Args:
-        inputs: a file, a folder (GeoTIFF tiles, ENVI specimens, HySpecNet-11k), or several files; more than one image
-            makes a scene file.
+        inputs: a file, a folder (GeoTIFF tiles, specimens as `read_specimens` takes them, HySpecNet-11k), or several
+            files; more than one image makes a scene file.
         output: the extension says the format, see `write_image`.
         labels: FILE[:KEY] of a label map (for a folder: the folder of label maps).
         key, layout, table: as in `open_image`.
@@ -71,12 +72,14 @@ def _is_scene(path: Path) -> bool:
 
 
 def _simulated(paths: Sequence[Path]) -> bool:
-    """Whether any input is a simulated scene; what is made of it stays simulated."""
+    """Whether any input is a simulated scene or set of specimens; what is made of it stays simulated."""
     for path in paths:
         if path.is_file() and _is_scene(path):
             with Scene(path) as scene:
                 if scene.simulated:
                     return True
+        elif path.is_dir() and is_specimen_folder(path) and is_simulated_folder(path):
+            return True
     return False
 
 
@@ -84,7 +87,9 @@ def _items(
     paths: Sequence[Path], *, labels: str | Path | None, key: str | None, layout: str | None, table: bool
 ) -> Iterator[Item]:
     for path in paths:
-        if path.is_dir():
+        if path.is_dir() and labels is None and is_specimen_folder(path):
+            yield from read_specimens(path)
+        elif path.is_dir():
             yield from read_folder(path, labels_folder=labels, key=key, layout=layout, table=table)
         elif labels is not None and not Path(labels).is_dir():
             raise UserError("is one label map for several images", file=labels, remedy="name the folder of label maps")

@@ -16,7 +16,7 @@ from hsipipe.files import atomic_path, write_json
 from hsipipe.hdf5 import StackWriter, attach_axes, open_checked, read_strings, write_strings
 from hsipipe.methods import Method
 from hsipipe.progress import progress
-from hsipipe.training.accounting import environment, measure
+from hsipipe.training.accounting import Cost, environment, measure
 
 FORMAT = "hsipipe-prediction-1"
 KEPT_AXES = {
@@ -99,23 +99,48 @@ def write_predictions(
         file["rows"], file["cols"] = np.array(sizes, np.int32).T
         file.attrs.update({"format": FORMAT, "code_version": __version__, "content": content})
         attach_axes(file, {"prediction": ("item", "band", "row", "col"), "rows": ("item",), "cols": ("item",)})
-    write_json(
+    write_record(
         record,
+        method=method,
+        settings=settings,
+        seed=seed,
+        device=device,
+        units=len(names),
+        seconds=seconds,
+        cost=cost,
+        more={**({"found": found} if found else {}), **(costs or {})},
+    )
+
+
+def write_record(
+    path: str | Path,
+    *,
+    method: Method,
+    settings: dict[str, Any],
+    seed: int,
+    device: str,
+    units: int,
+    seconds: Sequence[float],
+    cost: Cost,
+    more: Mapping[str, Any],
+) -> None:
+    """Write the run's record, run.json: what ran, on what, and what it cost. `seconds`: of each item, method alone."""
+    write_json(
+        path,
         {
             "method": method.name,
             "kind": method.kind,
             "settings": settings,
             "seed": seed,
-            "units": len(names),
+            "units": units,
             "seconds_per_item": float(np.median(seconds)),
-            "seconds_each": seconds,
+            "seconds_each": list(seconds),
             "peak_memory_mb": cost.peak_memory_bytes / 2**20,
             "peak_gpu_memory_mb": None if cost.peak_gpu_memory_bytes is None else cost.peak_gpu_memory_bytes / 2**20,
             "cpu_seconds": cost.cpu_s,
             "device": device,
             "environment": environment(),
-            **({"found": found} if found else {}),
-            **(costs or {}),
+            **more,
             "state": "finished",
         },
     )

@@ -167,6 +167,11 @@ def _reset_peak() -> bool:
     return True
 
 
+def resident_memory() -> int:
+    """Memory of this process that is resident now, bytes."""
+    return _memory("VmRSS")
+
+
 def _memory(name: str) -> int:
     """VmRSS (resident now) or VmHWM (its peak), bytes."""
     status = Path("/proc/self/status")

@@ -11,17 +11,18 @@ from hsipipe.files import atomic_path, write_text
 
 Row = dict[str, float]
 FIRST = ("epoch", "step", "learning_rate", "train_loss")
-LAST = ("seconds",)
+LAST = ("gradient_norm", "drawing_seconds", "memory_mb", "gpu_memory_mb", "seconds")
 
 
 def write_history(history: Sequence[Row], path: str | Path) -> None:
-    """Write the rows as CSV: epoch (from 1), step (updates so far), learning_rate, train_loss, metrics, seconds.
+    """Write the rows as CSV: epoch (from 1), step (updates so far), learning_rate, train_loss, metrics, costs, seconds.
 
     The whole file is written anew, atomically, so that it never holds rows of steps that a killed run lost.
     """
     metrics = sorted({name for row in history for name in row} - {*FIRST, *LAST})
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*FIRST, *metrics, *LAST], lineterminator="\n")
+    last = [name for name in LAST if name == "seconds" or any(name in row for row in history)]
+    writer = csv.DictWriter(text, [*FIRST, *metrics, *last], lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     write_text(path, text.getvalue())

@@ -22,6 +22,7 @@ from hsipipe.training.loop import Batch, Recipe
 from hsipipe.training.optimizers import set_learning_rate
 from hsipipe.training.out_of_memory import memory_told
 from hsipipe.training.state import LAST, Progress, StateFolder, weights_of
+from hsipipe.training.watch import Watch
 
 # On a GPU, looking at a loss waits for all work queued before it; so losses are looked at in groups.
 LOOK_EVERY = 25
@@ -51,6 +52,7 @@ class TrainingLoop(lightning.LightningModule):
         self._device_used = device
         self._unseen: list[tuple[int, Tensor]] = []
         self._saved_at = self._clock = time.monotonic()
+        self._watch = Watch(device) if recipe.settings.watch else None
         self.bar: tqdm | None = None
         if state.loss_count and self.epoch_is_complete:
             self.end_epoch()  # the attempt before was killed during validation
@@ -85,9 +87,15 @@ class TrainingLoop(lightning.LightningModule):
         set_learning_rate(optimizer, settings.learning_rate_at(step))
         optimizer.zero_grad()
         for number in range(step * settings.accumulate, (step + 1) * settings.accumulate):
-            value = self.recipe.loss(self.network, self._draw(number))
+            started = time.monotonic()
+            batch = self._draw(number)
+            if self._watch is not None:
+                self._watch.drawn(time.monotonic() - started)
+            value = self.recipe.loss(self.network, batch)
             self.manual_backward(value / settings.accumulate)
             self._unseen.append((step, value.detach()))
+        if self._watch is not None:
+            self._watch.see_gradients(self.model)
         if settings.gradient_clip is not None:
             self.clip_gradients(optimizer, settings.gradient_clip, gradient_clip_algorithm="norm")
         optimizer.step()
@@ -149,6 +157,7 @@ class TrainingLoop(lightning.LightningModule):
                 "learning_rate": settings.learning_rate_at(state.step - 1),
                 "train_loss": train_loss,
                 **metrics,
+                **(self._watch.end_epoch() if self._watch is not None else {}),
                 "seconds": round(state.epoch_seconds, 3),
             }
         )

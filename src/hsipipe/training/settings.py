@@ -106,6 +106,13 @@ class TrainingSettings:
         default=None,
         metadata={"meaning": "epochs between sample pictures; null: only at the end", "minimum": 1, "neutral": True},
     )
+    watch: bool = field(
+        default=False,
+        metadata={
+            "meaning": "tell the norm of the gradient, the seconds of drawing batches and the memory of every epoch",
+            "neutral": True,
+        },
+    )
     save_epochs: tuple[int, ...] = field(
         default=(),
         metadata={

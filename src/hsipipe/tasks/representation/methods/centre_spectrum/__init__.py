@@ -1,0 +1,1 @@
+"""Spectrum of the middle pixel."""

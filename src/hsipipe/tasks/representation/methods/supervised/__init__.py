@@ -1,0 +1,1 @@
+"""The same encoder, told the classes."""
