@@ -68,7 +68,7 @@ def score(
             there = [one[0].scores["balanced_accuracy"] for pair, one in crossed.items() if pair[0] != pair[1]]
             found["other_bands"] = float(np.mean(there))
         found |= _sessions(made.values, opened, test, seed)
-        found |= _planted(made, case_settings["windows_nm"])
+        found |= _planted(made, case_settings["windows_nm"], case_settings["importance_nm"])
         item = f"fold {seed % opened.folds}"
         scene = opened.identities[int(test[0])].name.split("/")[0]
         return [
@@ -145,14 +145,18 @@ def _sessions(values: np.ndarray, opened: CaseFile, test: np.ndarray, seed: int)
     return {"session": told.value, "session_chance": told.chance}
 
 
-def _planted(made: Embeddings, windows_nm: Sequence[Sequence[float]]) -> dict[str, float]:
-    """Where the most important of the planted windows stands among all, by what the probe's margin loses; 1: first."""
-    if not windows_nm or "margin_drop" not in made.more:
+def _planted(made: Embeddings, windows_nm: Sequence[Sequence[float]], width_nm: float | None) -> dict[str, float]:
+    """Where the most important of the planted windows stands among all, by what the probe's margin loses; 1: first.
+
+    A window is a planted one if the two share at least half of the narrower.
+    """
+    if not windows_nm or width_nm is None or "margin_drop" not in made.more:
         return {}
     centres, drops = made.more["window_nm"], made.more["margin_drop"]
     inside = np.zeros(len(centres), bool)
     for low, high in windows_nm:
-        inside |= (centres >= low) & (centres <= high)
+        shared = np.minimum(centres + width_nm / 2, high) - np.maximum(centres - width_nm / 2, low)
+        inside |= shared >= min(width_nm, high - low) / 2
     if not inside.any():
         return {}
     order = np.argsort(-drops, kind="stable")

@@ -18,7 +18,7 @@ USED_BY = {
     "prepare": ("size", "patch", "stride", "folds", "block", "guard", "seed"),
     "fit": (),
     "predict": ("windows_nm", "importance_nm"),
-    "score": ("pairs", "windows_nm"),
+    "score": ("pairs", "windows_nm", "importance_nm"),
     "draw": ("windows_nm",),
 }
 
