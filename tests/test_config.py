@@ -14,6 +14,7 @@ from hsipipe.cases.pixels import PixelSplitSettings
 from hsipipe.cases.split import SplitSettings
 from hsipipe.config import (
     SimulateSettings,
+    SpecimenSettings,
     check_definitions,
     definitions,
     load_paper,
@@ -32,6 +33,7 @@ from hsipipe.errors import UserError
 from hsipipe.scenes.simulate import simulate_scene
 from hsipipe.tasks.denoising.settings import CaseSettings
 from hsipipe.tasks.fusion.settings import CaseSettings as FusionCaseSettings
+from hsipipe.tasks.representation.settings import CaseSettings as RepresentationCaseSettings
 from hsipipe.tasks.segmentation.settings import CaseSettings as SegmentationCaseSettings
 
 ROOT = Path(__file__).parent.parent
@@ -329,6 +331,8 @@ def test_a_file_that_is_no_config(tmp_path):
         ("fusion.cases.NAME", FusionCaseSettings),
         ("segmentation.cases.NAME", SegmentationCaseSettings),
         ("segmentation.cases.NAME", PixelSplitSettings),
+        ("representation.cases.NAME", RepresentationCaseSettings),
+        ("scenes.NAME", SpecimenSettings),
         ("tables.NAME", TableSettings),
         ("figures.NAME", FigureSettings),
         ("claims", ClaimSettings),

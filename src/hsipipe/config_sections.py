@@ -149,13 +149,29 @@ class ClaimSettings:
         default_factory=list, metadata={"meaning": "the variants said to be worse", "distinct": True}
     )
     margin: float = field(default=0.0, metadata={"meaning": "by more than this; negative: worse by less than that"})
+    deviations: float = field(
+        default=0.0,
+        metadata={
+            "meaning": "and by more than so many standard deviations over seeds, the larger one of the two",
+            "minimum": 0,
+        },
+    )
+    at_least: float | None = field(
+        default=None, metadata={"meaning": "the mean of `better` is this or more, where that is known beforehand"}
+    )
+    at_most: float | None = field(default=None, metadata={"meaning": "the mean of `better` is this or less"})
     needs: str | None = field(
         default=None, metadata={"meaning": "size of study that the claim needs; another size: not tested"}
     )
 
     def __post_init__(self) -> None:
-        if (self.better is None) != (not self.than):
-            raise UserError("a comparison has two sides", remedy="give both `better` and `than`, or neither")
+        bounded = self.at_least is not None or self.at_most is not None
+        if self.better is None and (self.than or bounded):
+            raise UserError("nobody is said to be better", key="better", remedy="give a variant")
+        if self.better is not None and not self.than and not bounded:
+            raise UserError("a comparison has two sides", remedy="give `than`, `at_least` or `at_most`, or no `better`")
+        if bounded and self.cost is not None:
+            raise UserError("bounds are of metrics", key="cost", found=self.cost)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ def tidy(**means):
 
 def claim(**over):
     base = {"claim": "a beats b", "task": "denoising", "case": "c", "metric": "mpsnr", "better": "a", "than": ["b"]}
-    return {**base, "margin": 0.0, "cost": None, "factor": 1.0, "needs": None, **over}
+    bounds = {"deviations": 0.0, "at_least": None, "at_most": None}
+    return {**base, **bounds, "margin": 0.0, "cost": None, "factor": 1.0, "needs": None, **over}
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,10 @@ def claim(**over):
         ({"better": "missing"}, "not tested"),
         ({"better": None}, "not tested"),
         ({"needs": "paper"}, "not tested (demo data)"),
+        ({"than": [], "at_least": 30}, "reproduced"),
+        ({"than": [], "at_least": 30.1}, "not reproduced"),
+        ({"than": [], "at_most": 30}, "reproduced"),
+        ({"at_most": 29}, "not reproduced"),
     ],
 )
 def test_verdicts(over, verdict):
@@ -79,3 +84,11 @@ def test_claims_over_costs(over, verdict):
     judged = judge(claim(cost="training_mb", **over), mean_scores(tidy(a=1.0)), costs, size="demo")
     assert judged[0] == verdict
     assert "training step in all, float32 [MiB]" in judged[1]
+
+
+@pytest.mark.parametrize(("deviations", "verdict"), [(0, "reproduced"), (1.9, "reproduced"), (2.1, "not reproduced")])
+def test_better_by_so_many_standard_deviations(deviations, verdict):
+    # means 30 and 28, the larger standard deviation over the two seeds is 1
+    spread = {0: {"a": 30.1, "b": 28 - 0.5**0.5}, 1: {"a": 29.9, "b": 28 + 0.5**0.5}}
+    frame = pd.concat([tidy(**means).assign(seed=seed) for seed, means in spread.items()])
+    assert judge(claim(deviations=deviations), mean_scores(frame), {}, size="demo")[0] == verdict

@@ -52,7 +52,8 @@ def judge_cost(claim: dict[str, Any], costs: Costs) -> tuple[bool, str] | str:
 def judge_scores(claim: dict[str, Any], means: pd.DataFrame) -> tuple[bool, str] | str:
     """Whether `better` beats every one of `than`, with evidence; or what is missing.
 
-    By more than `margin`, in the metric's unit, towards the better side.
+    By more than `margin`, in the metric's unit, towards the better side, and by more than `deviations` standard
+    deviations over seeds; and whether its mean keeps to `at_least` and `at_most`.
     """
     metric = METRICS[claim["metric"]]
     task, case, name = claim["task"], claim["case"], claim["better"]
@@ -67,8 +68,16 @@ def judge_scores(claim: dict[str, Any], means: pd.DataFrame) -> tuple[bool, str]
         sign = 1 if metric.higher_is_better else -1
         difference = sign * (ours["mean"] - theirs["mean"])
         holds &= bool(difference > claim["margin"])
+        if claim["deviations"]:
+            holds &= bool(difference > claim["deviations"] * np.nanmax([ours["sd"], theirs["sd"], 0.0]))
         found.append(f"{other} {theirs['mean']:{metric.format}}")
     spread = f" ± {ours['sd']:{metric.format}}" if not np.isnan(ours["sd"]) else ""
+    for bound, words, sign in (("at_least", "at least", 1), ("at_most", "at most", -1)):
+        if claim[bound] is not None:
+            holds &= bool(sign * (ours["mean"] - claim[bound]) >= 0)
+            found.append(f"asked {words} {claim[bound]:g}")
+    if claim["deviations"]:
+        found.append(f"asked {claim['deviations']:g} sd")
     evidence = f"{metric.label} on {case}: {name} {ours['mean']:{metric.format}}{spread}; {', '.join(found)}"
     return holds, evidence
 
