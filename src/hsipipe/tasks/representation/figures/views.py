@@ -19,8 +19,9 @@ def picture(cube: np.ndarray, mask: np.ndarray, wavelength_nm: np.ndarray | None
     """An image (bands, rows, cols) in three bands, (rows, cols, 3) in [0, 1], white outside its mask."""
     bands = cube[rgb_bands(len(cube), wavelength_nm)]
     inside = bands[:, mask]
-    low, high = np.percentile(inside, (1, 99), axis=1) if inside.size else (np.zeros(3), np.ones(3))
-    limits = (low[:, None, None] * 0, np.maximum(high, low + 1e-6)[:, None, None])
+    # One limit for all three, so that what reflects most in the red looks red.
+    high = max(float(np.percentile(inside, 99)), 1e-6) if inside.size else 1.0
+    limits = (np.zeros((3, 1, 1)), np.full((3, 1, 1), high))
     return np.where(mask[..., None], composite(bands, limits), 1.0)
 
 
