@@ -58,3 +58,5 @@ bench: env .venv-bench/.ready  ## time and score the denoisers beside the public
 	$(BIN)/python benchmarks/spectral_autoencoders.py --data $(DATA)
 	$(BIN)/python benchmarks/clustering.py --data $(DATA)
 	$(BIN)/python benchmarks/classification.py --data $(DATA)
+	$(BIN)/python benchmarks/augmentation.py
+	$(BIN)/python benchmarks/representation.py
