@@ -78,8 +78,8 @@ def report(path: Path, wavelength_nm: np.ndarray, *, size: int) -> str:
         "# Reading, augmenting and encoding side by side",
         "",
         f"Written by `python benchmarks/representation.py`; one thread, torch {torch.__version__}, views of {size} x"
-        f" {size} pixels, batches of {BATCH}, preset `spectral`, stem `reduce`. CPU seconds per view, medians of {TURNS}"
-        " turns.",
+        f" {size} pixels, batches of {BATCH}, preset `spectral`, stem `reduce`. CPU seconds per view, medians of"
+        f" {TURNS} turns.",
         "",
         "| bands | read | two views, per view | " + " | ".join(f"step of {name}" for name in BACKBONES) + " | step of "
         f"{BACKBONES[1]} / (read + view) |",
