@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
 
-from hsipipe.report.scores import mean_of, mean_scores
+from hsipipe.report.scores import mean_of, mean_scores, read_scores
 from hsipipe.report.style import KIND_COLOURS
 
 
@@ -50,3 +53,12 @@ class Results:
             for variant in self.records
         }
         return {variant: row for variant, row in rows.items() if row is not None}
+
+
+def read_results(
+    task: str, figure: Mapping[str, Any], scores: str | Path, records: Mapping[str, str | Path]
+) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
+    """The tidy scores of a figure's case, and its runs' records by variant."""
+    loaded = {name: json.loads(Path(path).read_text(encoding="utf-8")) for name, path in records.items()}
+    frame = read_scores(scores)
+    return frame[(frame.task == task) & (frame.case == figure["case"])], loaded

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hsipipe.report.figures.against import draw_parameters, draw_time
 from hsipipe.report.figures.bars import draw_bars
-from hsipipe.report.scores import read_scores
+from hsipipe.report.figures.results import read_results
 from hsipipe.report.style import save_figure
 from hsipipe.tasks.denoising.case import CaseFile
 from hsipipe.tasks.denoising.figures.material import Material
@@ -47,9 +46,7 @@ def draw(
     Raises:
         UserError: the figure cannot be drawn of these variants, or the case has no such band.
     """
-    loaded = {name: json.loads(Path(path).read_text(encoding="utf-8")) for name, path in records.items()}
-    frame = read_scores(scores)
-    frame = frame[(frame.task == "denoising") & (frame.case == figure["case"])]
+    frame, loaded = read_results("denoising", figure, scores, records)
     with CaseFile(case, scenes) as opened:
         simulated = opened.simulated
     material = Material(figure, frame, loaded, simulated, case, scenes, case_settings, kept)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hsipipe.report.figures.against import draw_time
 from hsipipe.report.figures.bars import draw_bars
-from hsipipe.report.scores import read_scores
+from hsipipe.report.figures.results import read_results
 from hsipipe.report.style import save_figure
 from hsipipe.tasks.representation.case import CaseFile
 from hsipipe.tasks.representation.figures.course import draw_course
@@ -62,9 +61,7 @@ def draw(
     Raises:
         UserError: the figure cannot be drawn of these variants.
     """
-    loaded = {name: json.loads(Path(path).read_text(encoding="utf-8")) for name, path in records.items()}
-    frame = read_scores(scores)
-    frame = frame[(frame.task == "representation") & (frame.case == figure["case"])]
+    frame, loaded = read_results("representation", figure, scores, records)
     with CaseFile(case) as opened:
         simulated = opened.simulated
     windows = [(float(low), float(high)) for low, high in case_settings["windows_nm"]]

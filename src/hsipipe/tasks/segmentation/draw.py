@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hsipipe.report.figures.against import draw_parameters, draw_time
 from hsipipe.report.figures.bars import draw_bars
-from hsipipe.report.scores import read_scores
+from hsipipe.report.figures.results import read_results
 from hsipipe.report.style import save_figure
 from hsipipe.tasks.segmentation.case import CaseFile
 from hsipipe.tasks.segmentation.figures.classes import draw_classification_maps, draw_confusion
@@ -66,9 +65,7 @@ def draw(
     Raises:
         UserError: the figure cannot be drawn of these variants, or not of the shown unit.
     """
-    loaded = {name: json.loads(Path(path).read_text(encoding="utf-8")) for name, path in records.items()}
-    frame = read_scores(scores)
-    frame = frame[(frame.task == "segmentation") & (frame.case == figure["case"])]
+    frame, loaded = read_results("segmentation", figure, scores, records)
     with CaseFile(case, scenes) as opened:
         simulated = opened.simulated
     save_figure(KINDS[figure["kind"]](Material(figure, frame, loaded, simulated, case, scenes, kept)), outputs)
