@@ -30,7 +30,13 @@ class Matching:
 
 
 def match_bands(
-    trained_nm: np.ndarray | None, given_nm: np.ndarray | None, *, needed: int, given: int, path: str | Path
+    trained_nm: np.ndarray | None,
+    given_nm: np.ndarray | None,
+    *,
+    needed: int,
+    given: int,
+    path: str | Path,
+    back: bool = True,
 ) -> Matching | None:
     """How a scene's bands are brought to a model's: not at all (None) where they are the same.
 
@@ -39,6 +45,8 @@ def match_bands(
         given_nm: (given,) wavelengths of the scene, or None.
         needed, given: numbers of bands of the model and of the scene.
         path: the model's file, for messages.
+        back: whether what the model makes is brought back to the scene's bands, so that these must lie within the
+            model's range too; without it only the model's must lie within the scene's.
 
     Raises:
         UserError: another number of bands where wavelengths are not known, or wavelengths that lie outside those
@@ -55,7 +63,8 @@ def match_bands(
         return None
     if needed == given and np.abs(trained_nm - given_nm).max() <= SAME_NM:
         return None
-    for what, inner, outer in (("trained on", trained_nm, given_nm), ("given", given_nm, trained_nm)):
+    ways = [("trained on", trained_nm, given_nm), *([("given", given_nm, trained_nm)] if back else [])]
+    for what, inner, outer in ways:
         outside = float(np.mean((inner < outer.min() - MARGIN_NM) | (inner > outer.max() + MARGIN_NM)))
         if outside > MOST_OUTSIDE:
             raise UserError(
@@ -69,5 +78,5 @@ def match_bands(
         "%s: made for %d bands of %s; the %d bands of %.0f to %.0f nm are resampled to them, which averages noise",
         *(path, needed, span, given, given_nm.min(), given_nm.max()),
     )
-    there, back = interpolation(given_nm, trained_nm), interpolation(trained_nm, given_nm)
-    return Matching(there.astype(np.float32), back.astype(np.float32))
+    there, home = interpolation(given_nm, trained_nm), interpolation(trained_nm, given_nm)
+    return Matching(there.astype(np.float32), home.astype(np.float32))

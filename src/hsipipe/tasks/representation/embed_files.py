@@ -107,7 +107,9 @@ def embed_item(
         UserError: bands that the model cannot serve.
     """
     needed = len(embedder.bands)
-    matching = match_bands(embedder.wavelength_nm, item.wavelength_nm, needed=needed, given=len(item.cube), path=path)
+    matching = match_bands(
+        embedder.wavelength_nm, item.wavelength_nm, needed=needed, given=len(item.cube), path=path, back=False
+    )
     embed = embedder.embed
     network = embedder.network
     cube = reflectance(item)

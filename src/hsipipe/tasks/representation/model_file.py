@@ -126,7 +126,10 @@ def _network(method: Method, content: dict[str, Any], path: str | Path) -> Embed
     from hsipipe.tasks.representation.fit import network_settings
     from hsipipe.tasks.representation.shared.normalise import Normalisation
 
-    settings = {**content["settings"], "pretrained": False}  # the weights stand in the file
+    # The weights stand in the file; what a pretrained backbone makes of the stem's width must stay.
+    settings = {**content["settings"], "pretrained": None}
+    if settings.get("maps") is None and content["settings"].get("pretrained"):
+        settings["maps"] = 3
     settings = {name: value for name, value in settings.items() if name in method.settings}
     try:
         network: EmbeddingNetwork = method.load().build(

@@ -43,7 +43,9 @@ class TrainedClassifier:
         Raises:
             UserError: bands that it cannot serve, see `match_bands`.
         """
-        matching = match_bands(self.wavelength_nm, wavelength_nm, needed=self.bands, given=len(cube), path=self.path)
+        matching = match_bands(
+            self.wavelength_nm, wavelength_nm, needed=self.bands, given=len(cube), path=self.path, back=False
+        )
         if matching is not None:
             cube = np.tensordot(matching.there, cube, axes=1)
         probabilities = self.fitted.predict(cube, valid)

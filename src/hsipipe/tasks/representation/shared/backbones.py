@@ -142,14 +142,14 @@ class TimmBackbone(nn.Module):
             )
 
 
-def build_backbone(name: str, *, channels: int, pretrained: bool | str, matrix: Tensor | None) -> nn.Module:
+def build_backbone(name: str, *, channels: int, pretrained: bool | str | None, matrix: Tensor | None) -> nn.Module:
     """A network from images (B, channels, H, W) to (B, D), with `feature_map`, `dimension`, `set_grad_checkpointing`.
 
     Args:
         name: `tiny`, `small`, or the name of a model of timm.
         channels: of the images.
         pretrained: True, timm's weights (from its cache, or downloaded); a path, a file of weights in the network's
-            own names; False, random ones. Where there are no weights of timm to be had, they are random, and the log
+            own names; False, random ones; None, random ones without a word. Where there are no weights of timm to be had, they are random, and the log
             says so.
         matrix: (channels, 3), how the filters of a first layer of three channels are spread over the channels. None:
             a first layer of random weights has as many filters as channels; a pretrained one is tiled.
@@ -158,7 +158,7 @@ def build_backbone(name: str, *, channels: int, pretrained: bool | str, matrix: 
         UserError: an unknown name, a model that cannot have `channels`, or a file that does not fit the network.
     """
     state = weights.read_backbone(pretrained) if isinstance(pretrained, str) else None
-    known = matrix is not None or pretrained is not False
+    known = matrix is not None or pretrained not in (None, False)
     base = 3 if known else channels
     network: nn.Module
     if name in OWN:

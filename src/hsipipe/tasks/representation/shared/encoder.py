@@ -95,7 +95,7 @@ def build_encoder(
     wavelength_nm: np.ndarray | None,
     backbone: str = "tiny",
     stem: str = "reduce",
-    pretrained: bool | str = False,
+    pretrained: bool | str | None = False,
     attention: bool = False,
     bands: int | None = None,
     maps: int | None = None,
@@ -110,7 +110,8 @@ def build_encoder(
         wavelength_nm: (C,) of the bands in nm, or None if not known.
         backbone: `tiny`, `small`, or a model of timm.
         stem: one of `STEMS`.
-        pretrained: True for timm's weights, a path for a file of weights of the backbone, False for random ones. With
+        pretrained: True for timm's weights, a path for a file of weights of the backbone, False for random ones, None
+            for random ones without a word, since a state is loaded. With
             True, and none to be had, they are random, and the log says so: pass False where a state is loaded anyway.
         attention: weigh bands by spectral attention before the stem.
         bands: C where wavelength_nm is None, and the stem is not `adapter`.
