@@ -149,8 +149,8 @@ def build_backbone(name: str, *, channels: int, pretrained: bool | str | None, m
         name: `tiny`, `small`, or the name of a model of timm.
         channels: of the images.
         pretrained: True, timm's weights (from its cache, or downloaded); a path, a file of weights in the network's
-            own names; False, random ones; None, random ones without a word. Where there are no weights of timm to be had, they are random, and the log
-            says so.
+            own names; False, random ones; None, random ones without a word. Where there are no weights of timm to be
+            had, they are random, and the log says so.
         matrix: (channels, 3), how the filters of a first layer of three channels are spread over the channels. None:
             a first layer of random weights has as many filters as channels; a pretrained one is tiled.
 
