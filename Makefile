@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= config/config.yaml
+TEST_PROCESSES ?= 2
 PACKAGE_PYTHON ?= .venv-bench/bin/python
 DATA ?= $(HSIPIPE_MIRROR)
 # GPUs of this machine; with none, jobs made for a GPU share the cores instead of queueing for one.
@@ -24,7 +25,7 @@ env: .venv/.ready
 	touch $@
 
 test: env  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 
 lint: env  ## ruff, mypy, snakefmt and Snakemake's own linter
 	$(BIN)/ruff check .
