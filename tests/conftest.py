@@ -18,3 +18,8 @@ def real_data() -> Path:
     if not (folder / "abu").is_dir():
         pytest.skip("the real scenes are not on this machine")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long tests of the workflow first: of two processes one begins with them, and the other takes the rest."""
+    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)

@@ -26,7 +26,7 @@ def snakemake(folder, *arguments, config=TINY, background=False, **environment):
     keywords["env"] = {**os.environ, **environment}
     if background:
         return subprocess.Popen(command, start_new_session=True, **keywords)
-    return subprocess.run(command, timeout=400, check=False, **keywords)
+    return subprocess.run(command, timeout=900, check=False, **keywords)
 
 
 @pytest.fixture(scope="module")

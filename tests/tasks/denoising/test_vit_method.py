@@ -52,7 +52,7 @@ def step(model, count=1, learning_rate=1e-2):
 
 def test_settings_of_the_method_build_the_network_of_the_paper():
     method = find_method("denoising", "vit")
-    assert (method.kind, method.needs) == ("trained", "mae")
+    assert (method.kind, method.needs) == ("trained", ("mae",))
     settings, patches, training = sort_settings(method.complete({}))
     assert patches == {"patch": 128, "bands_per_patch": None}
     assert (training["optimizer"], training["learning_rate"], training["weight_decay"]) == ("adamw", 1e-4, 1e-4)

@@ -23,7 +23,7 @@ METHODS = {
     "svm": {},
     "random_forest": {"components": 4, "trees": 30},
     "smoothed_lda_svm": {},
-    "cnn_classifier": {"filter_sizes": [5, 3, 3], "epochs": 80, "rate": "cosine", "learning_rate": 0.003},
+    "cnn_classifier": {"filter_sizes": [5, 3, 3], "epochs": 80, "schedule": "cosine", "learning_rate": 0.003},
     "spatial_spectral": {"components": 6, "channels": 8, "epochs": 25, "window": 5},
 }
 NETWORKS = ("cnn_classifier", "spatial_spectral")
