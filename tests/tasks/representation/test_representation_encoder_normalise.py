@@ -123,7 +123,33 @@ def test_only_the_normalisations_of_pixels_and_peers_lose_albedo(cubes, statisti
     for name in NORMALISATIONS:
         fitted = fit_normalisation(name, statistics, components=3)
         same = torch.allclose(fitted(images / 2, masks), fitted(images, masks), atol=1e-4)
-        assert same == (name in ("snv", "l2", "peer")), name
+        assert same == (name in ("snv", "l2", "light", "peer")), name
+
+
+@pytest.mark.parametrize("spacing", ["even", "uneven", "unknown"])
+def test_light_takes_away_the_gain_and_tilt_of_an_image_and_leaves_its_pattern(spacing):
+    wavelength_nm = {
+        "even": torch.linspace(400, 800, 30),
+        "uneven": torch.linspace(20, 28.3, 30).square(),
+        "unknown": None,
+    }[spacing]
+    place = torch.arange(30.0) if wavelength_nm is None else wavelength_nm
+    generator = torch.Generator().manual_seed(0)
+    images = 0.2 + 0.5 * torch.rand(2, 30, 4, 4, generator=generator)
+    masks = (torch.rand(2, 1, 4, 4, generator=generator) > 0.3).float()
+    light = (0.3 - 0.4 * (place - place.mean()) / (place.max() - place.min())).exp()
+    lit = images * light[:, None, None]
+    fitted = fit_normalisation("light")
+    seen = fitted(images * masks, masks, wavelength_nm)
+    torch.testing.assert_close(fitted(lit * masks, masks, wavelength_nm), seen, atol=1e-5, rtol=1e-4)
+    # What differs within an image stays: a spot of half the reflectance is half as bright as before.
+    spot = images.clone()
+    spot[0, :, 1, 1] /= 2
+    masks[0, :, 1, 1] = 1
+    dark, bright = (fitted(seen, masks, wavelength_nm)[0, :, 1, 1] + 1 for seen in (spot, images))
+    assert (dark / bright).max() < 0.6
+    if spacing == "uneven":
+        assert not torch.allclose(fitted(lit * masks, masks), fitted(images * masks, masks), atol=1e-3)
 
 
 def test_mistakes(statistics):

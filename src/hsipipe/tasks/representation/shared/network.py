@@ -32,16 +32,17 @@ class EmbeddingNetwork(nn.Module):
         centres = None if wavelength_nm is None else torch.as_tensor(np.asarray(wavelength_nm, np.float32))
         self.register_buffer("wavelength_nm", centres, persistent=False)
 
-    def normalised(self, images: Tensor, masks: Tensor) -> Tensor:
+    def normalised(self, images: Tensor, masks: Tensor, wavelength_nm: Tensor | None = None) -> Tensor:
         """Reflectance (B, C, H, W) as the encoder takes it."""
-        normalised: Tensor = self.normalisation(images, masks)
+        normalised: Tensor = self.normalisation(images, masks, wavelength_nm)
         return normalised
 
     def embed(self, images: Tensor, masks: Tensor, wavelength_nm: Tensor | None = None) -> Tensor:
         """Embeddings (B, D) of reflectance (B, C, H, W) under masks (B, 1, H, W)."""
+        normalised = self.normalised(images, masks, self.wavelength_nm if wavelength_nm is None else wavelength_nm)
         if self.normalisation.name == "pca":
             wavelength_nm = None  # components have none
-        embeddings: Tensor = self.encoder(self.normalised(images, masks), wavelength_nm)
+        embeddings: Tensor = self.encoder(normalised, wavelength_nm)
         return embeddings
 
     forward = embed

@@ -20,9 +20,12 @@ NORMALISATIONS = {
     "band": "each band less its mean over the training part's pixels, by its standard deviation",
     "snv": "standard normal variate: each pixel's spectrum less its mean, by its standard deviation; albedo is lost",
     "l2": "each pixel's spectrum by its Euclidean norm; albedo is lost",
+    "light": "each image by the gain and tilt of its mean spectrum: the straight line over wavelength that fits its "
+    "logarithm; overall albedo and slope are lost",
     "pca": "principal components of the training part's spectra in place of bands",
     "peer": "each image and band from its minimum, 0, to its maximum, 1; albedo and spectral shape are lost",
 }
+DARKEST = 1e-3  # reflectance of a band's mean below which the light is not read from it
 SMALLEST = 1e-6  # a smaller deviation, norm or range, of reflectance, is taken as none
 
 
@@ -116,12 +119,13 @@ class Normalisation(nn.Module):
         """The arguments that make an empty one of this kind, for model files; its state has the rest."""
         return {"name": self.name, "bands": self.bands, "components": self.components}
 
-    def forward(self, images: Tensor, masks: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, masks: Tensor | None = None, wavelength_nm: Tensor | None = None) -> Tensor:
         """Reflectance (B, C, H, W) to float32 of the same shape, or (B, components, H, W) for `pca`.
 
         Args:
             images: background 0.
             masks: (B, 1, H, W), 1 within the specimen; None for where an image is not 0 in every band.
+            wavelength_nm: (C,) of the bands, which `light` looks at; None for bands that are evenly spaced.
 
         Raises:
             UserError: another number of bands than it was fitted to.
@@ -132,7 +136,11 @@ class Normalisation(nn.Module):
         inside = (images != 0).any(dim=1, keepdim=True) if masks is None else masks > 0
         # In full precision whatever surrounds it: differences of reflectance are small beside reflectance.
         with torch.autocast(images.device.type, enabled=False):
-            return torch.where(inside, self._normalised(images.float()), 0.0)
+            if self.name == "light":
+                normalised = _without_light(images.float(), inside, wavelength_nm)
+            else:
+                normalised = self._normalised(images.float())
+            return torch.where(inside, normalised, 0.0)
 
     def _normalised(self, images: Tensor) -> Tensor:
         if self.name == "band":
@@ -189,6 +197,24 @@ def fit_normalisation(
         values = {"shift": statistics.mean, "axes": axes}
     fitted.load_state_dict({key: torch.tensor(value, dtype=torch.float32) for key, value in values.items()})
     return fitted
+
+
+def _without_light(images: Tensor, inside: Tensor, wavelength_nm: Tensor | None) -> Tensor:
+    """Images (B, C, H, W) by the gain and tilt of each one's mean spectrum, less 1.
+
+    The light of a session multiplies all spectra of an image by nearly exp(gain + tilt x wavelength), so that what is
+    left is free of it. With every pixel's own line instead this is the detrending of R. J. Barnes, M. S. Dhanoa and
+    S. J. Lister (Applied Spectroscopy 43(5), 1989) on logarithms; by image, the pattern on the specimen stays.
+    """
+    bands = images.shape[1]
+    place = torch.arange(bands, dtype=torch.float32) if wavelength_nm is None else wavelength_nm.float()
+    place = place.to(images.device) - place.mean().to(images.device)
+    place = place / _usable(place.abs().amax())
+    mean = (images * inside).sum(dim=(2, 3)) / inside.sum(dim=(2, 3)).clamp_min(1)
+    logarithm = mean.clamp_min(DARKEST).log()
+    tilt = (logarithm @ place) / _usable(place.square().sum())
+    light = (logarithm.mean(dim=1, keepdim=True) + tilt[:, None] * place).exp()
+    return images / light[:, :, None, None] - 1
 
 
 def _usable(size: Tensor) -> Tensor:

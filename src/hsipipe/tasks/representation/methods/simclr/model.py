@@ -82,7 +82,8 @@ class ContrastiveNetwork(EmbeddingNetwork):
             if self.encoder.bands is not None or self.normalisation.name in ("band", "pca"):
                 full = self.wavelength_nm if self.wavelength_nm is not None else centres
                 image, centres = to_all_bands(image, centres, full), full
-            seen.append((self.normalised(image, views.masks[view]), centres.to(image) if knows_nm else None))
+            shown_nm = centres.to(image) if knows_nm else None
+            seen.append((self.normalised(image, views.masks[view], shown_nm), shown_nm))
         if self.head is not None:
             found += [self.head(self.encoder(image, shown_nm)) for image, shown_nm in seen]
         if self.local is not None:
