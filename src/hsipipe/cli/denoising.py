@@ -6,8 +6,9 @@ import argparse
 from typing import Any
 
 from hsipipe.cli.output import pair_outputs, print_json
+from hsipipe.tasks.defaults import DEFAULT_METHODS
 
-DEFAULT_METHOD = "blind"
+DEFAULT_METHOD = DEFAULT_METHODS["denoising"]
 
 
 def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.ArgumentParser) -> None:
@@ -37,29 +38,15 @@ def denoise_files(options: argparse.Namespace) -> None:
     """Denoise files."""
     from hsipipe.cli.gpu import claim_gpu
     from hsipipe.cli.scenes import parse_assignments
-    from hsipipe.errors import UserError
-    from hsipipe.methods import find_method
     from hsipipe.progress import progress
     from hsipipe.scenes.writers import check_outputs
-    from hsipipe.tasks.denoising.apply import denoise_file, make_denoiser
+    from hsipipe.tasks.denoising.apply import choose_denoiser, denoise_file, make_denoiser
 
     pairs = pair_outputs(options.input, options.output)
     check_outputs(pairs)
     # Before anything imports torch, which would count the devices itself.
     device = claim_gpu() if options.device == "cuda" else "cpu"
-    if options.model:
-        if options.set:
-            raise UserError(
-                "a trained model has its settings", key="--set", found=options.set[0], remedy="leave it out"
-            )
-        from hsipipe.tasks.denoising.trained import read_method
-
-        method, settings = read_method(options.model)
-    else:
-        method = find_method("denoising", options.method or DEFAULT_METHOD)
-        settings = method.complete(parse_assignments(options.set))
-    if method.kind == "oracle":
-        raise UserError(f"method {method.name!r} needs the truth", key="--method", remedy="choose another")
+    method, settings = choose_denoiser(options.method, options.model, parse_assignments(options.set))
     denoiser = make_denoiser(method, settings, model=options.model, device=device)
     hidden = True if options.quiet or len(pairs) == 1 else None
     how = {"key": options.key, "layout": options.layout, "table": options.table, "tile": options.tile}

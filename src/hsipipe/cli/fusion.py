@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hsipipe.cli.output import print_json
+from hsipipe.tasks.defaults import DEFAULT_METHODS
 
-DEFAULT_METHOD = "subspace_map"
+DEFAULT_METHOD = DEFAULT_METHODS["fusion"]
 
 
 def add_verbs(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from typing import Any
 
 from hsipipe.cli import fusion_degrade
@@ -153,27 +152,17 @@ def degrade_file(options: argparse.Namespace) -> None:
 
 
 def _add_noise(options: argparse.Namespace) -> None:
-    """Add noise to the good bands of a file, each scaled to [0, 1] by its range; invalid pixels stay as they are."""
-    from hsipipe.degrade.noise import noisy_item, parse_noise
-    from hsipipe.scenes.scaled import normalised_item, scale_item, unscale_item
-    from hsipipe.scenes.scene import Item
+    """Add noise to a file."""
+    from hsipipe.degrade.item import degrade_item
+    from hsipipe.degrade.noise import parse_noise
     from hsipipe.scenes.transform import transform_file
 
     noise = parse_noise(options.noise)
-
-    def degrade_item(item: Item) -> Item:
-        import torch
-
-        scaled = scale_item(item)
-        # The item's name is a part of the seed: two files with the same noise would be denoised by their difference.
-        noisy = noisy_item(torch.from_numpy(scaled.cube), noise, "degrade", options.seed, item.name).numpy()
-        if options.normalised:
-            result = normalised_item(item, noisy)
-        else:
-            result = unscale_item(item, scaled, noisy, keep_type=False)
-        told = {"dtype": "float32", "noise": noise.describe(), "seed": options.seed}
-        return replace(result, source={**result.source, **told})
-
     transform_file(
-        options.input, options.output, degrade_item, key=options.key, layout=options.layout, table=options.table
+        options.input,
+        options.output,
+        lambda item: degrade_item(item, noise, seed=options.seed, normalised=options.normalised),
+        key=options.key,
+        layout=options.layout,
+        table=options.table,
     )

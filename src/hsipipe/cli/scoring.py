@@ -203,14 +203,10 @@ def _without_value(prediction: Item, truth: Item, *, zero_is_value: bool) -> np.
 
 def _score_denoising(truth: Item, prediction: Item, options: argparse.Namespace) -> Rows:
     """Bands scaled to [0, 1] by the truth's range."""
-    from hsipipe.degrade.normalise import normalise
-    from hsipipe.metrics.denoising import score_cube
-    from hsipipe.scenes.scaled import scale_item
+    from hsipipe.tasks.denoising.score import score_items
 
     del options
-    scaled = scale_item(truth)
-    cube = normalise(prediction.cube[truth.good_bands].astype("float32"), scaled.low, scaled.high)
-    return score_cube(scaled.cube, cube, valid=truth.valid, low=scaled.low, high=scaled.high)
+    return score_items(truth, prediction)
 
 
 def _score_fusion(truth: Item, prediction: Item, options: argparse.Namespace) -> Rows:

@@ -6,8 +6,9 @@ import argparse
 from typing import Any
 
 from hsipipe.cli.output import print_json
+from hsipipe.tasks.defaults import DEFAULT_METHODS
 
-DEFAULT_METHOD = "kmeans"
+DEFAULT_METHOD = DEFAULT_METHODS["segmentation"]
 DEFAULT_ENCODER = "pca"
 # What says how clusters are found, which `--clusters-from` answers already; option -> its value if it is not given.
 OF_FINDING: dict[str, Any] = {

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hsipipe.errors import UserError
-from hsipipe.methods import DESTRIPE, Method
+from hsipipe.methods import DESTRIPE, Method, find_method
 from hsipipe.randomness import seed_for
+from hsipipe.tasks.defaults import DEFAULT_METHODS
+
+if TYPE_CHECKING:
+    from hsipipe.scenes.scene import Item
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +24,34 @@ log = logging.getLogger(__name__)
 Denoiser = Callable[..., np.ndarray]
 
 LEAST_TILE = 16  # pixels; below, a tile holds too few spectra for a subspace or a noise level
+
+
+def choose_denoiser(name: str | None, model: str | Path | None, given: dict[str, Any]) -> tuple[Method, dict[str, Any]]:
+    """The method that a user asked for, with its complete settings.
+
+    Args:
+        name: an untrained method; None: the default, unless there is a model.
+        model: a trained model, which has its method and settings.
+        given: settings that differ from the defaults.
+
+    Raises:
+        UserError: no such method or setting, settings for a trained model, or a method that needs the truth.
+    """
+    if model is not None:
+        if given or name is not None:
+            found = name or next(iter(given))
+            raise UserError(
+                "a trained model has its method and settings", key="model", found=found, remedy="leave it out"
+            )
+        from hsipipe.tasks.denoising.trained import read_method
+
+        method, settings = read_method(model)
+    else:
+        method = find_method("denoising", name or DEFAULT_METHODS["denoising"])
+        settings = method.complete(given)
+    if method.kind == "oracle":
+        raise UserError(f"method {method.name!r} needs the truth", key="method", remedy="choose another")
+    return method, settings
 
 
 def make_denoiser(
@@ -89,6 +121,39 @@ def _torch_denoiser(
     return denoise
 
 
+def denoise_item(item: Item, denoiser: Denoiser, *, tile: int | None = None) -> Item:
+    """Denoise an item in its own units; invalid pixels and bad bands are passed through.
+
+    Args:
+        item: at least one valid pixel in one good band.
+        denoiser: from `make_denoiser`.
+        tile: side in pixels, at least 16, of the overlapped tiles that the image is worked through in; None takes it
+            whole. Tiles need less working memory.
+
+    Raises:
+        UserError: nothing to denoise, or tiles too small.
+    """
+    from hsipipe.scenes.scaled import scale_item, unscale_item
+
+    check_tile(tile)
+    scaled = scale_item(item)
+    if tile is None:
+        cube = denoiser(scaled.cube, scaled.wavelength_nm, None, item.name)
+    else:
+        import torch
+
+        from hsipipe.training.tiles import apply_tiled
+
+        def on_tile(batch: torch.Tensor) -> torch.Tensor:
+            return torch.from_numpy(denoiser(batch[0].numpy(), scaled.wavelength_nm, None, item.name))[None]
+
+        cube = apply_tiled(on_tile, torch.from_numpy(scaled.cube)[None], tile=tile, overlap=tile // 4)[0].numpy()
+    if np.array_equal(cube, scaled.cube):
+        origin = item.source.get("path", "an array")
+        log.warning("%s: %s is left as it is: next to no noise was found in it", origin, item.name)
+    return unscale_item(item, scaled, cube)
+
+
 def denoise_file(
     source: str | Path,
     target: str | Path,
@@ -101,40 +166,25 @@ def denoise_file(
 ) -> None:
     """Denoise a file of any supported format into another; every item of a scene file, if the output is one too.
 
-    Georeference, wavelengths, mask, scale, type and layout are kept; invalid pixels and bad bands are passed through.
+    Georeference, wavelengths, mask, scale, type and layout are kept.
 
     Args:
         source, key, layout, table: as in `open_image`.
         target: its extension says the format.
-        denoiser: from `make_denoiser`.
-        tile: side in pixels, at least 16, of the overlapped tiles that the image is worked through in; None takes it
-            whole. Tiles need less working memory; the file itself is read whole.
+        denoiser, tile: as in `denoise_item`; the file itself is read whole.
 
     Raises:
         UserError: an unreadable file, one with nothing to denoise, an output that cannot be, or tiles too small.
     """
-    from hsipipe.scenes.scaled import scale_item, unscale_item
-    from hsipipe.scenes.scene import Item
     from hsipipe.scenes.transform import transform_file
 
+    check_tile(tile)
+    transform_file(
+        source, target, lambda item: denoise_item(item, denoiser, tile=tile), key=key, layout=layout, table=table
+    )
+
+
+def check_tile(tile: int | None) -> None:
+    """Refuse tiles that hold too few spectra."""
     if tile is not None and tile < LEAST_TILE:
         raise UserError(f"must be at least {LEAST_TILE} pixels", key="tile", found=tile)
-
-    def denoise_item(item: Item) -> Item:
-        scaled = scale_item(item)
-        if tile is None:
-            cube = denoiser(scaled.cube, scaled.wavelength_nm, None, item.name)
-        else:
-            import torch
-
-            from hsipipe.training.tiles import apply_tiled
-
-            def on_tile(batch: torch.Tensor) -> torch.Tensor:
-                return torch.from_numpy(denoiser(batch[0].numpy(), scaled.wavelength_nm, None, item.name))[None]
-
-            cube = apply_tiled(on_tile, torch.from_numpy(scaled.cube)[None], tile=tile, overlap=tile // 4)[0].numpy()
-        if np.array_equal(cube, scaled.cube):
-            log.warning("%s: %s is left as it is: next to no noise was found in it", source, item.name)
-        return unscale_item(item, scaled, cube)
-
-    transform_file(source, target, denoise_item, key=key, layout=layout, table=table)

@@ -6,8 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from hsipipe.degrade.normalise import normalise
 from hsipipe.metrics.denoising import score_band, score_cube
 from hsipipe.progress import progress
+from hsipipe.scenes.scaled import scale_item
+from hsipipe.scenes.scene import Item
 from hsipipe.tasks.denoising.case import CaseFile
 from hsipipe.tasks.denoising.shown import shown_band, shown_unit
 from hsipipe.tasks.predictions import open_predictions
@@ -48,3 +53,17 @@ def score(
                 measured += score_band(truth.cube[band], cube[band], valid=truth.valid)
             scores += [Score(opened.units[name].scene, name, metric, value, unit) for metric, value, unit in measured]
     return scores
+
+
+def score_items(truth: Item, prediction: Item) -> list[tuple[str, float, str]]:
+    """All scores of an image against its truth, each band scaled to [0, 1] by the truth's range.
+
+    Args:
+        truth, prediction: of the same size and units; pixels that the truth has no measurement of do not count.
+
+    Returns:
+        As `score_cube` does.
+    """
+    scaled = scale_item(truth)
+    cube = normalise(prediction.cube[truth.good_bands].astype(np.float32), scaled.low, scaled.high)
+    return score_cube(scaled.cube, cube, valid=truth.valid, low=scaled.low, high=scaled.high)

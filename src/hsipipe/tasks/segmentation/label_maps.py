@@ -113,7 +113,9 @@ def write_label_map(
         with atomic_path(target) as temporary:
             savemat(temporary, content, do_compression=True)
     elif suffix == ".png":
-        _write_picture(target, codes, legend, title)
+        from hsipipe.report.style import save_figure
+
+        save_figure(draw_label_map(codes, legend, title=title), [target])
     else:
         _write_geotiff(target, codes, legend, source or {})
 
@@ -189,10 +191,11 @@ def _categories(legend: Legend) -> str:
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _write_picture(path: Path, codes: np.ndarray, legend: Legend, title: str) -> None:
+def draw_label_map(codes: np.ndarray, legend: Legend, *, title: str = "") -> Any:
+    """The map (rows, cols) as a matplotlib figure with its legend beside it."""
     from matplotlib.patches import Patch
 
-    from hsipipe.report.style import save_figure, start_figure
+    from hsipipe.report.style import start_figure
 
     rows, cols = codes.shape
     height = float(np.clip(6 * rows / cols, 2.5, 9))
@@ -210,7 +213,7 @@ def _write_picture(path: Path, codes: np.ndarray, legend: Legend, title: str) ->
         handles.append(Patch(facecolor=BACKGROUND, edgecolor="#444444", linewidth=0.5, label="no label"))
     # A legend outside the picture: inside it would hide pixels.
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, ncols=columns)
-    save_figure(figure, [path])
+    return figure
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:

@@ -13,6 +13,7 @@ import numpy as np
 from hsipipe.errors import UserError
 from hsipipe.methods import Method, find_method, methods_of
 from hsipipe.scenes.scene import Item
+from hsipipe.tasks.defaults import DEFAULT_METHODS
 from hsipipe.tasks.segmentation.case import Image
 from hsipipe.tasks.segmentation.files.encoders import DEFAULT_ENCODER, NO_ENCODER, fit_encoder
 from hsipipe.tasks.segmentation.files.inputs import check_distinct, image_of, read_spectra
@@ -27,7 +28,6 @@ from hsipipe.tasks.segmentation.shared.spectra import member_means, member_medoi
 if TYPE_CHECKING:
     from hsipipe.tasks.segmentation.autoencoder import TrainedAutoencoder
 
-DEFAULT_METHOD = "kmeans"
 OF_NEIGHBOURS = "superpixels"  # the clustering that a table of spectra, whose rows are no neighbours, cannot have
 
 
@@ -41,7 +41,7 @@ class SegmentOptions:
     (of the encoder); seed; device (of torch, for the encoder).
     """
 
-    method: str = DEFAULT_METHOD
+    method: str = DEFAULT_METHODS["segmentation"]
     settings: Mapping[str, Any] = field(default_factory=dict)
     clusters: int | None = None
     encoder: str = DEFAULT_ENCODER
