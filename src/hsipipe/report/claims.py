@@ -83,13 +83,13 @@ def judge_scores(claim: dict[str, Any], means: pd.DataFrame) -> tuple[bool, str]
                 return f"{name} and {other} on {case} have one seed each, hence no standard deviation"
             holds &= bool(difference > claim[key] * max(spreads))
         found.append(f"{other} {theirs['mean']:{metric.format}}")
-    spread = f" ± {ours['sd']:{metric.format}}" if not np.isnan(ours["sd"]) else ""
+    told = f" ± {ours['sd']:{metric.format}}" if not np.isnan(ours["sd"]) else ""
     for bound, words, sign in (("at_least", "at least", 1), ("at_most", "at most", -1)):
         if claim[bound] is not None:
             holds &= bool(sign * (ours["mean"] - claim[bound]) >= 0)
             found.append(f"asked {words} {claim[bound]:g}")
     found += [f"asked {claim[key]:g} {words}" for key, (words, _) in SPREADS.items() if claim[key]]
-    evidence = f"{metric.label} on {case}: {name} {ours['mean']:{metric.format}}{spread}; {', '.join(found)}"
+    evidence = f"{metric.label} on {case}: {name} {ours['mean']:{metric.format}}{told}; {', '.join(found)}"
     return holds, evidence
 
 

@@ -108,6 +108,14 @@ def test_rough_scaling_needs_no_response(fine, srf):
         assert np.corrcoef(rough[band], seen[band])[0, 1] > 0.7
 
 
+def test_rough_scaling_of_two_materials_takes_no_negative():
+    random = np.random.default_rng(0)
+    share = random.random((1, 12, 12))
+    hsi = np.concatenate([1 - share, share + 0.02 * random.normal(size=share.shape)])
+    rough = rough_scaling([(hsi, 100 * share, np.ones((12, 12), bool))])
+    assert np.corrcoef(rough[0], share.ravel())[0, 1] > 0.999
+
+
 def test_a_shifted_window_lies_on_the_hsi_again(fine, srf):
     part = window(fine, srf, [1, 1, 1], [0, 0, 0])
     moved = replace(part, hr_msi=np.roll(part.hr_msi, (2, -1), axis=(1, 2)))

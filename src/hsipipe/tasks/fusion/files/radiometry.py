@@ -19,6 +19,7 @@ SAME_GAIN = 0.02  # a pair whose gains all differ from 1 by less, or by less tha
 SAME_OFFSET = 0.01  # if the levels of its bands also differ by less than this share of the HSI's range
 LEAST_R2 = 0.05  # below, a band's regression tells nothing
 POORLY = 0.5  # r^2 below which a band is said to fit badly
+CLEARLY = 0.1  # by which a correlation must be the greater to be chosen though it is negative
 PERCENTILE = 99.9
 HUBER = 1.345  # times the residuals' standard deviation: 95 % efficient for normal errors (Huber 1981)
 ROUNDS = 20
@@ -151,14 +152,17 @@ def shifted(part: PairWindow, rows: float, cols: float) -> PairWindow:
 def rough_scaling(samples: Sequence[Sample]) -> np.ndarray:
     """The MSI's samples brought near the HSI's units without a response, one array (m, N) of valid pixels.
 
-    Each band takes mean and standard deviation of the HSI band that it correlates with best.
+    Each band takes mean and standard deviation of the HSI band that it correlates with best. That band may be its
+    negative only if no other is nearly as like it: in a scene of two materials half of the bands are the negative of
+    the others, and a response has no negative weights.
     """
     hsi, msi = pool(samples)
     centred, target = hsi - hsi.mean(axis=1, keepdims=True), msi - msi.mean(axis=1, keepdims=True)
     spread, wanted = np.maximum(centred.std(axis=1), 1e-12), np.maximum(target.std(axis=1), 1e-12)
     likeness = (target @ centred.T) / (hsi.shape[1] * wanted[:, None] * spread)
-    nearest = np.abs(likeness).argmax(axis=1)
-    sign = np.sign(likeness[np.arange(len(msi)), nearest])[:, None]
+    negative = -likeness.min(axis=1) > likeness.max(axis=1) + CLEARLY
+    nearest = np.where(negative, likeness.argmin(axis=1), likeness.argmax(axis=1))
+    sign = np.where(negative, -1.0, 1.0)[:, None]
     return sign * target / wanted[:, None] * spread[nearest][:, None] + hsi.mean(axis=1)[nearest][:, None]
 
 
