@@ -135,7 +135,10 @@ def test_bands(tmp_path, capsys):
         (["denoise", "clean.npy", "out.npy", "--method", "oracle"], "needs the truth"),
         (["denoise", "clean.npy", "out.npy", "--method", "qrnn3d"], "trained model"),
         (["denoise", "clean.npy", "out.npy", "--model", "clean.npy"], "clean.npy"),
-        (["denoise", "clean.npy", "out.npy", "--model", "m.pt", "--set", "rank=3"], "--set: a trained model has its"),
+        (
+            ["denoise", "clean.npy", "out.npy", "--model", "m.pt", "--set", "rank=3"],
+            "a trained model has its method and settings (found rank",
+        ),
         (["denoise", "clean.npy", "clean.npy", "--method", "svd"], "own input"),
         (["denoise", "clean.npy", "clean.npy", "out.npy"], "must be a folder"),
         (["degrade", "clean.npy", "out.npy", "--noise", "hyspecnt"], "did you mean 'hyspecnet'"),
@@ -364,7 +367,7 @@ def test_score_refuses_a_band_without_a_prediction(clean, tmp_path, capsys):
 
 def test_json_holds_no_nan(clean, monkeypatch, capsys):
     scores = [("psnr", np.inf, "dB"), ("sam", np.nan, "deg"), ("mse", 0.0, "")]
-    monkeypatch.setattr("hsipipe.metrics.denoising.score_cube", lambda *_, **__: scores)
+    monkeypatch.setattr("hsipipe.tasks.denoising.score.score_cube", lambda *_, **__: scores)
     told = run_json(capsys, "score", "denoising", "--truth", clean, "--prediction", clean, "--json")
     assert told == {"psnr": None, "sam": None, "mse": 0.0}
 

@@ -25,7 +25,7 @@ def draw_cube(item: Item, bands: Sequence[int] | None = None) -> Any:
         UserError: another number of bands, or bands that it does not have.
     """
     count = len(item.cube)
-    chosen = rgb_bands(count, item.wavelength_nm) if bands is None else [int(band) for band in bands]
+    chosen = _shown_bands(item) if bands is None else [int(band) for band in bands]
     if len(chosen) not in (1, 3) or not all(0 <= band < count for band in chosen):
         raise UserError("a picture has one or three bands", key="bands", found=chosen, remedy=f"from 0 to {count - 1}")
     shown = np.repeat(item.cube[chosen].astype(np.float32), 3 // len(chosen), axis=0)
@@ -78,6 +78,13 @@ def draw_spectra(item: Item, pixels: Sequence[tuple[int, int]] = ()) -> Any:
     axes.set(xlabel="band" if known is None else "wavelength (nm)", ylabel="value in the file's units", title=item.name)
     axes.legend()
     return figure
+
+
+def _shown_bands(item: Item) -> list[int]:
+    """Red, green and blue among the bands with measurements."""
+    good = np.flatnonzero(item.good_bands)
+    centres = None if item.wavelength_nm is None else item.wavelength_nm[good]
+    return good[rgb_bands(len(good), centres)].tolist()
 
 
 def _named(item: Item, band: int) -> str:
