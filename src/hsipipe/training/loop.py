@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from hsipipe import device as devices
 from hsipipe.keys import step_key
 from hsipipe.settings import as_plain
+from hsipipe.training import ranks
 from hsipipe.training.history import Row
 from hsipipe.training.optimizers import RateFactor, make_optimizer, parameter_groups, rate_factors
 from hsipipe.training.out_of_memory import memory_told
@@ -91,6 +92,9 @@ def fit(
 ) -> TrainingResult:
     """Train a model; continue where a killed attempt left off; return at once if this training ended before.
 
+    Where several processes train together (`hsipipe.training.ranks`), each draws the whole batch and computes on its
+    slice; rank 0 validates and writes, and it alone returns.
+
     On the CPU a resumed training ends with the same weights, bit by bit, as an undisturbed one, provided that the
     model comes with the same initial weights (seed torch before building it), that `draw_batch` is a function of its
     arguments, and that the number of threads is the same. Torch's global generators are seeded for each batch from
@@ -121,7 +125,7 @@ def fit(
             with finite weights, stays), memory was not enough (naming the step and what to change; the checkpoint
             stays), `monitor` is not among the metrics, adamw8bit without bitsandbytes, or a state folder that holds
             weights of another architecture.
-        SystemExit: with 143, after SIGTERM; the state is saved first.
+        SystemExit: with 143, after SIGTERM; the state is saved first. With 0, in all ranks but 0.
     """
     factors = rate_factors(model, rate_factor)
     identity = {
@@ -131,10 +135,12 @@ def fit(
         "monitor": [monitor, mode],
         "rate_factors": step_key(factors),
     }
-    folder = StateFolder(Path(state_dir), identity)
+    # Rank 0 clears a folder of another training before the others look into it.
+    folder = ranks.main_first(lambda: StateFolder(Path(state_dir), identity, writes=ranks.is_main()))
     ended = folder.finished(model)
     if ended is not None:
         log.info("this training ended before, at step %d; its weights are taken", ended.step)
+        ranks.end_helper()
         return _result(model.cpu().eval(), ended, resumed_from=ended.step)
 
     if before is not None:
@@ -156,12 +162,17 @@ def fit(
 
     recipe = Recipe(draw_batch, validate, loss, settings, seed, monitor, mode, on_epoch)
     model.train()
-    with torch.random.fork_rng(devices=[0] if target.type == "cuda" else []), warnings.catch_warnings():
+    with (
+        torch.random.fork_rng(devices=[0] if target.type == "cuda" else []),
+        warnings.catch_warnings(),
+        ranks.shared_batch_statistics(model),
+    ):
         # Lightning advises loader workers and validation loaders, of which there are none by design.
         warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*")
         loop = lightning_loop.TrainingLoop(recipe, model, optimizer, folder, state, target)
         if not loop.is_done:
             lightning_loop.run(loop, progress=progress, device=target)
+    ranks.end_helper()
     if state.best_weights is not None:
         model.load_state_dict(state.best_weights)
     if _reorders_weights(settings):

@@ -1,0 +1,205 @@
+"""Start a training in one process for each of its devices, and end them all when one of them dies."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hsipipe import device as devices
+from hsipipe.device import Device
+from hsipipe.errors import UserError
+
+WORKER = "hsipipe.training.worker"
+ERROR = "hsipipe-error: "  # begins the line on which a worker tells a mistake of the user
+LOOK_S = 0.05  # pause between looks at the processes
+GRACE_S = 60.0  # to save and end after SIGTERM
+
+log = logging.getLogger(__name__)
+
+
+def train(module: str, *, gpus: int, vram_mb: int = 0, threads: int | None, **arguments: Any) -> None:
+    """Claim the devices and run the `fit` of a module: here for one device, else in a process for each of them.
+
+    Args:
+        module: its name, such as hsipipe.tasks.denoising.fit.
+        gpus, vram_mb: what `hsipipe.device.claim` takes; in an allocation of SLURM over several nodes, `gpus` is what
+            all of them have together.
+        threads: CPU threads of all processes together; None: as many as torch finds right.
+        arguments: of `fit`, by name; values that can be pickled.
+
+    Raises:
+        UserError: a mistake of the user, wherever it was found.
+        RuntimeError: a process was killed or failed; the state that it saved stays.
+        SystemExit: with 143, after SIGTERM; the state is saved first.
+    """
+    nodes = int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
+    if gpus > 1 and nodes > 1:
+        arguments["method"].check_gpus(gpus, arguments["settings"])
+        _run([_over_nodes(gpus, nodes)], {"module": module, "threads": _divided(threads, gpus // nodes)}, arguments)
+        return
+    device = devices.claim(gpus, vram_mb=vram_mb)
+    if len(device.ids) < 2:
+        if threads is not None:
+            devices.set_threads(threads)
+        devices.limit_memory()
+        importlib.import_module(module).fit(**arguments)
+        return
+    if any(entry.startswith("MIG-") for entry in device.ids):
+        raise UserError(
+            "NCCL does not connect MIG instances",
+            key="gpu",
+            found=", ".join(device.ids),
+            remedy="train on one instance (gpu: 1), or on whole GPUs",
+        )
+    # Again, because a limit of the scheduler can have made the number smaller than the config says.
+    arguments["method"].check_gpus(len(device.ids), arguments["settings"])
+    commands = [_on_device(device, rank) for rank in range(len(device.ids))]
+    _run(commands, {"module": module, "threads": _divided(threads, len(commands))}, arguments)
+
+
+def _on_device(device: Device, rank: int) -> tuple[list[str], dict[str, str]]:
+    """Command and environment of the process of one of this machine's devices."""
+    environment = {
+        "HSIPIPE_RANK": f"{rank} {len(device.ids)}",
+        "HSIPIPE_DEVICE_KIND": device.kind,
+        devices.VISIBLE: device.ids[rank],  # its own and no other, so that it is `cuda` in every process
+        "MASTER_ADDR": "127.0.0.1",
+    }
+    if sys.platform == "linux":
+        environment["GLOO_SOCKET_IFNAME"] = "lo"
+    return [sys.executable, "-m", WORKER], environment
+
+
+def _over_nodes(gpus: int, nodes: int) -> tuple[list[str], dict[str, str]]:
+    """The command that starts a process for each GPU of an allocation over several nodes."""
+    if gpus % nodes:
+        raise UserError(f"{gpus} GPUs cannot be shared evenly by {nodes} nodes", key="gpu", found=gpus)
+    # --overlap: the step that runs this script holds the allocation already. srun hands its input to all tasks.
+    command = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={gpus}", f"--ntasks-per-node={gpus // nodes}"]
+    command += ["--kill-on-bad-exit=1", "--cpu-bind=none"]
+    # Rank 0 is on the first node of the allocation: that of this process.
+    return [*command, sys.executable, "-m", WORKER], {"MASTER_ADDR": socket.gethostname()}
+
+
+def _run(commands: list[tuple[list[str], dict[str, str]]], about: dict[str, Any], arguments: dict[str, Any]) -> None:
+    request = pickle.dumps({**about, "arguments": arguments})
+    port = str(_free_port())
+    log.info("training in %d process(es) started by %s", len(commands), commands[0][0][0])
+    workers: list[subprocess.Popen[bytes]] = []
+    mistakes: list[str] = []
+    with _ending_all(workers), _told_to_end() as terminated:
+        listeners = []
+        for command, environment in commands:
+            worker = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=sys.stderr,
+                env={**os.environ, **environment, "MASTER_PORT": port},
+                # The lock of a device is free when the last process that holds it has ended, this one or a worker.
+                pass_fds=devices.lock_handles(),
+            )
+            workers.append(worker)
+            listeners.append(threading.Thread(target=_listen, args=(worker, mistakes), daemon=True))
+            listeners[-1].start()
+        for worker in workers:
+            _send(worker, len(request).to_bytes(8, "big") + request)
+        failed = _wait(workers, terminated)
+    for listener in listeners:
+        listener.join()
+    if failed is None:
+        return
+    if terminated.is_set():
+        raise SystemExit(143)
+    if mistakes:
+        raise UserError(mistakes[0])
+    rank, status = failed
+    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    raise RuntimeError(
+        f"process {rank} of {len(workers)} of this training {how}; the others were ended; "
+        "started again, it goes on from its last checkpoint"
+    )
+
+
+def _wait(workers: list[subprocess.Popen[bytes]], terminated: threading.Event) -> tuple[int, int] | None:
+    """Wait until all have ended well, or one has not: its number and its status."""
+    asked = 0.0
+    while True:
+        states = [worker.poll() for worker in workers]
+        # When one is killed the others soon fail for want of it: a signal tells more than their status.
+        if failed := sorted((int(status), rank) for rank, status in enumerate(states) if status):
+            return failed[0][1], failed[0][0]
+        if all(status == 0 for status in states):
+            return None
+        if terminated.is_set() and not asked:
+            asked = time.monotonic()
+            for worker in workers:
+                _send(worker, b"stop\n")  # rank 0 saves and ends; the others heed it not
+        if asked and time.monotonic() - asked > GRACE_S:
+            return 0, 143
+        time.sleep(LOOK_S)
+
+
+def _listen(worker: subprocess.Popen[bytes], mistakes: list[str]) -> None:
+    """Pass on what a worker prints, and keep the mistakes that it tells."""
+    assert worker.stdout is not None
+    for line in worker.stdout:
+        text = line.decode(errors="replace").rstrip("\n")
+        if text.startswith(ERROR):
+            mistakes.append(text.removeprefix(ERROR))
+        else:
+            print(text, flush=True)
+
+
+def _send(worker: subprocess.Popen[bytes], data: bytes) -> None:
+    """Write to a worker; one that has just ended is noticed by its status."""
+    assert worker.stdin is not None
+    try:
+        worker.stdin.write(data)
+        worker.stdin.flush()
+    except BrokenPipeError:
+        log.debug("process %d has ended", worker.pid)
+
+
+@contextmanager
+def _ending_all(workers: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """End every worker at the end of the block, however it ends."""
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.wait()
+
+
+@contextmanager
+def _told_to_end() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets within the block."""
+    told = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    try:
+        yield told
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _divided(threads: int | None, processes: int) -> int | None:
+    return None if threads is None else max(1, threads // processes)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("", 0))
+        return int(found.getsockname()[1])
