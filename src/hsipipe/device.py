@@ -29,6 +29,7 @@ __all__ = [
     "current",
     "limit_memory",
     "lock_handles",
+    "note",
     "set_threads",
 ]
 
@@ -144,6 +145,11 @@ def current() -> Device:
     return Device("cpu", note="not claimed; torch sees no GPU")
 
 
+def note() -> str:
+    """How this process came to the device that it computes on, for its record; without importing torch."""
+    return _current.note if _current is not None else "not claimed"
+
+
 def set_threads(count: int) -> None:
     """Give torch `count` CPU threads (this imports torch)."""
     if count < 1:
@@ -172,7 +178,7 @@ def _take_whole(pool: Pool, count: int, timeout_s: float | None) -> Device:
 def _take_share(pool: Pool, vram_mb: int, timeout_s: float | None) -> Device:
     """Lock a share of a device, and try again until one has room."""
     folder = lock_folder()
-    memory_mb = {entry: pool.memory_mb(entry) for entry in pool.names}
+    memory_mb = pool.memory_mb()
     if vram_mb > max(memory_mb.values()):
         raise UserError(
             "is more than any GPU here has",

@@ -1,11 +1,14 @@
-"""Which GPUs this process may use, what to call them, and how much memory they have. Imports neither torch nor CUDA."""
+"""Which GPUs this process may use, what to call them, and how much memory they have.
+
+One device has many names (its number, the start of its UUID, a number that SLURM gave), and of a divided GPU only the
+instances can be used; locks need one name for each. This module imports neither torch nor CUDA.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hsipipe.errors import UserError
@@ -32,35 +35,34 @@ class Pool:
     is_fake: bool = False
     slurm_job: str | None = None
 
-    def memory_mb(self, entry: str) -> int:
-        """Memory of a device, MiB.
+    def memory_mb(self) -> dict[str, int]:
+        """Memory of each device, MiB, by its entry.
 
         Raises:
             UserError: nobody can tell.
         """
         if self.is_fake:
-            return _whole_number(FAKE_VRAM_MB, "24000")
-        listed, _ = list_devices()
-        for gpu in listed:
-            if entry in (gpu.number, gpu.uuid) or (entry.startswith("GPU-") and gpu.uuid.startswith(entry)):
-                found = _ask("--query-gpu=memory.total", "--format=csv,noheader,nounits", f"--id={gpu.number}")
-                if found[0] is not None and found[0].strip().isdigit():
-                    return int(found[0])
-            if profile := gpu.instances.get(entry):
-                # The name rounds up: an instance of 20gb has 19,968 MiB, one of 5gb 4,864 MiB.
-                size = re.search(r"(\d+)gb", profile)
-                if size is not None:
-                    return int(size[1]) * 1024 * 95 // 100
-        raise UserError(
-            f"nvidia-smi does not tell how much memory GPU {entry} has",
-            key="vram_mb",
-            remedy="leave vram_mb out: each job then has a device of its own",
-        )
+            return dict.fromkeys(self.names, _whole_number(FAKE_VRAM_MB, "24000"))
+        answer, problem = _ask("--query-gpu=index,memory.total", "--format=csv,noheader,nounits")
+        totals = dict(line.split(", ") for line in (answer or "").splitlines() if line.count(", ") == 1)
+        sizes: dict[str, str] = {}
+        for gpu in list_devices()[0]:
+            sizes[gpu.uuid] = totals.get(gpu.number, "").strip()
+            sizes |= gpu.instances
+        unknown = [entry for entry, name in self.names.items() if not sizes.get(name, "").isdigit()]
+        if unknown:
+            raise UserError(
+                f"nvidia-smi does not tell how much memory GPU {', '.join(unknown)} has",
+                key="vram_mb",
+                found=problem or None,
+                remedy="leave vram_mb out: each job then has a device of its own",
+            )
+        return {entry: int(sizes[name]) for entry, name in self.names.items()}
 
 
 @dataclass(frozen=True)
 class ListedGpu:
-    """A line of `nvidia-smi -L`: number, UUID, and the MIG instances (UUID -> line) that it is divided into."""
+    """A line of `nvidia-smi -L`: number, UUID, and the MIG instances that it is divided into (UUID -> MiB)."""
 
     number: str
     uuid: str
@@ -83,7 +85,7 @@ def find_pool() -> Pool:
     # CUDA numbers devices by speed unless told otherwise; nvidia-smi, and with it its readers, by bus.
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     if visible is None:
-        return Pool(dict(_entries_of(listed)), origin)
+        return Pool(_named([gpu.number for gpu in listed], listed), origin)
     return Pool(_named(_valid_entries(visible), listed), f"{VISIBLE}={visible}")
 
 
@@ -94,30 +96,27 @@ def _valid_entries(visible: str) -> list[str]:
     return entries[:stop]
 
 
-def _entries_of(listed: Iterable[ListedGpu]) -> list[tuple[str, str]]:
-    """Entry and name of each device; of one that is divided, those of its instances, which alone can be used."""
-    found = []
-    for gpu in listed:
-        found += [(uuid, uuid) for uuid in gpu.instances] or [(gpu.number, gpu.uuid)]
-    return found
-
-
 def _named(entries: list[str], listed: list[ListedGpu]) -> dict[str, str]:
     """The entries with the names of their devices, each device once, up to the first that does not exist."""
     found: dict[str, str] = {}
     for entry in entries:
-        if not listed:
-            found[entry] = f"gpu{entry}"  # without nvidia-smi nobody knows other names for it
-            continue
-        gpus = [gpu for gpu in listed if entry == gpu.number or (entry[:4] == "GPU-" and gpu.uuid.startswith(entry))]
-        new = _entries_of(gpus[:1]) if gpus else [(entry, entry)] if entry.startswith("MIG-") else []
+        new = _devices_of(entry, listed)
         if not new:
             break
-        if not gpus or gpus[0].instances:
-            found |= {key: name for key, name in new if name not in found.values()}
-        elif new[0][1] not in found.values():
-            found[entry] = new[0][1]
+        found |= {key: name for key, name in new.items() if name not in found.values()}
     return found
+
+
+def _devices_of(entry: str, listed: list[ListedGpu]) -> dict[str, str]:
+    """What an entry stands for, with its name; for a GPU that is divided, its instances, which alone can be used."""
+    if not listed:
+        return {entry: f"gpu{entry}"}  # without nvidia-smi nobody knows other names for it
+    if entry.startswith("MIG-"):
+        return {entry: entry}
+    for gpu in listed:
+        if entry == gpu.number or gpu.uuid.startswith(entry):
+            return {uuid: uuid for uuid in gpu.instances} or {entry: gpu.uuid}
+    return {}
 
 
 def list_devices() -> tuple[list[ListedGpu], str]:
@@ -128,7 +127,9 @@ def list_devices() -> tuple[list[ListedGpu], str]:
         if gpu := re.match(r"GPU (\d+):(?:.*UUID: (GPU-[^)\s]+))?", line):
             found.append(ListedGpu(gpu[1], gpu[2] or f"gpu{gpu[1]}"))
         elif found and (instance := re.search(r"UUID: (MIG-[^)\s]+)", line)):
-            found[-1].instances[instance[1]] = line
+            # The profile's name rounds up: an instance of 20gb has 19,968 MiB, one of 5gb 4,864 MiB.
+            size = re.search(r"(\d+)gb", line)
+            found[-1].instances[instance[1]] = str(int(size[1]) * 1024 * 95 // 100) if size else ""
     return found, problem or "nvidia-smi -L"
 
 

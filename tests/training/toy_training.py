@@ -30,11 +30,13 @@ class Method:
 
 
 class Network(nn.Module):
-    """Convolution, batch normalisation, a part that no loss reaches."""
+    """Convolutions, batch normalisation where asked for, a part that no loss reaches."""
 
-    def __init__(self):
+    def __init__(self, *, normalised):
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Tanh(), nn.Conv2d(6, 3, 3))
+        # Without a bias: before a normalisation its gradient is nothing but rounding, which Adam makes large.
+        norm = nn.BatchNorm2d(6) if normalised else nn.Identity()
+        self.body = nn.Sequential(nn.Conv2d(3, 6, 3, bias=False), norm, nn.Tanh(), nn.Conv2d(6, 3, 3))
         self.unused = nn.Linear(2, 2)
 
     def forward(self, inputs):
@@ -43,7 +45,7 @@ class Network(nn.Module):
 
 
 def draw_batch(number, device):
-    """Eight images and their targets; a seed for all."""
+    """Eight images and their targets, and something that is for all of them."""
     generator = torch.Generator().manual_seed(seed_for("toy", number))
     inputs = torch.randn(8, 3, 8, 8, generator=generator) * 2 + 5
     target = inputs[..., 2:6, 2:6].flip(1)
@@ -55,17 +57,25 @@ def loss(model, batch):
     return functional.mse_loss(model(batch["input"]), batch["target"])
 
 
-def fit(*, method, settings, state, output, slow_s=0.0, fail_at=None):
-    """Train; write the weights, the history and who wrote them."""
+def fit(*, method, settings, state, output, normalised=True, slow_s=0.0, fault=None):
+    """Train; write the weights, the history and who wrote them. While it trains, `state` tells pids and steps.
+
+    `fault`: "mistake" in every process, "failure" of the last one, both before anything is trained.
+    """
     torch.manual_seed(1)
-    model = Network()
-    (Path(state) / "pids").mkdir(parents=True, exist_ok=True)
-    (Path(state) / "pids" / f"{ranks.number()}-of-{ranks.count()}").write_text(f"{os.getpid()}")
+    model = Network(normalised=normalised)
+    place = Path(state)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / f"pid-{ranks.number()}-of-{ranks.count()}").write_text(f"{os.getpid()}")
+    if fault == "mistake":
+        raise UserError("a mistake of the user", key="toy", found=3)
+    if fault == "failure" and ranks.number() == ranks.count() - 1:
+        raise ValueError("something\nbroke")
 
     def draw(number, device):
+        if ranks.is_main():
+            (place / "drawn").write_text(f"{number}")
         time.sleep(slow_s)
-        if number == fail_at:
-            raise UserError("a mistake of the user", key="toy", found=number)
         return draw_batch(number, device)
 
     def validate(network):
@@ -81,11 +91,11 @@ def fit(*, method, settings, state, output, slow_s=0.0, fail_at=None):
             loss=loss,
             settings=TrainingSettings(**settings),
             state_dir=state,
-            key="toy",
+            key=f"toy-{normalised}",
             seed=0,
             progress=False,
         )
-    assert type(result.model.body[1]) is nn.BatchNorm2d
+    assert type(result.model.body[1]) is (nn.BatchNorm2d if normalised else nn.Identity)
     torch.save(result.model.state_dict(), output)
     rows = [{**row, "seconds": 0} for row in result.history]
     told = {"history": rows, "resumed_from": result.resumed_from, "ranks": ranks.count(), "method": method.name}

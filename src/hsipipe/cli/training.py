@@ -73,7 +73,6 @@ def train_variant(options: argparse.Namespace) -> None:
         f"hsipipe.tasks.{options.task}.fit",
         gpus=gpus,
         vram_mb=needs.get("vram_mb", 0) if gpus == 1 else 0,
-        threads=None,
         case=folder / "case.h5",
         scenes=[f"results/scenes/{scene}.h5" for scene in case.scenes],
         units=read_split(folder / "split.csv"),

@@ -1,4 +1,9 @@
-"""Start a training in one process for each of its devices, and end them all when one of them dies."""
+"""Start a training in one process for each of its devices, and end them all when one of them dies.
+
+Lightning's own launcher starts the running script again, which a script of Snakemake does not survive, and leaves its
+processes behind when it is killed. Here the processes run a module (`hsipipe.training.worker`) and read from a pipe,
+whose end tells them that this process is gone; under SLURM, srun starts the same module on every node.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +26,15 @@ from hsipipe.device import Device
 from hsipipe.errors import UserError
 
 WORKER = "hsipipe.training.worker"
-ERROR = "hsipipe-error: "  # begins the line on which a worker tells a mistake of the user
+# Begin the line on which a worker tells why it ends: a mistake of the user, or anything else.
+MISTAKE, FAILURE = "hsipipe-mistake: ", "hsipipe-failure: "
 LOOK_S = 0.05  # pause between looks at the processes
 GRACE_S = 60.0  # to save and end after SIGTERM
 
 log = logging.getLogger(__name__)
 
 
-def train(module: str, *, gpus: int, vram_mb: int = 0, threads: int | None, **arguments: Any) -> None:
+def train(module: str, *, gpus: int, vram_mb: int = 0, threads: int | None = None, **arguments: Any) -> None:
     """Claim the devices and run the `fit` of a module: here for one device, else in a process for each of them.
 
     Args:
@@ -40,7 +46,7 @@ def train(module: str, *, gpus: int, vram_mb: int = 0, threads: int | None, **ar
 
     Raises:
         UserError: a mistake of the user, wherever it was found.
-        RuntimeError: a process was killed or failed; the state that it saved stays.
+        RuntimeError: a process was killed or failed; the last state that was saved stays.
         SystemExit: with 143, after SIGTERM; the state is saved first.
     """
     nodes = int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
@@ -93,11 +99,12 @@ def _over_nodes(gpus: int, nodes: int) -> tuple[list[str], dict[str, str]]:
 
 
 def _run(commands: list[tuple[list[str], dict[str, str]]], about: dict[str, Any], arguments: dict[str, Any]) -> None:
+    """Run the commands until all have ended well or one has not, which ends the others."""
     request = pickle.dumps({**about, "arguments": arguments})
     port = str(_free_port())
     log.info("training in %d process(es) started by %s", len(commands), commands[0][0][0])
     workers: list[subprocess.Popen[bytes]] = []
-    mistakes: list[str] = []
+    told: list[str] = []
     with _ending_all(workers), _told_to_end() as terminated:
         listeners = []
         for command, environment in commands:
@@ -111,7 +118,7 @@ def _run(commands: list[tuple[list[str], dict[str, str]]], about: dict[str, Any]
                 pass_fds=devices.lock_handles(),
             )
             workers.append(worker)
-            listeners.append(threading.Thread(target=_listen, args=(worker, mistakes), daemon=True))
+            listeners.append(threading.Thread(target=_listen, args=(worker, told), daemon=True))
             listeners[-1].start()
         for worker in workers:
             _send(worker, len(request).to_bytes(8, "big") + request)
@@ -122,42 +129,43 @@ def _run(commands: list[tuple[list[str], dict[str, str]]], about: dict[str, Any]
         return
     if terminated.is_set():
         raise SystemExit(143)
-    if mistakes:
-        raise UserError(mistakes[0])
     rank, status = failed
-    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-    raise RuntimeError(
-        f"process {rank} of {len(workers)} of this training {how}; the others were ended; "
-        "started again, it goes on from its last checkpoint"
-    )
+    # Which one failed first, its own line tells; the others fail for want of it. A killed one tells nothing.
+    if status > 0 and told:
+        if told[0].startswith(MISTAKE):
+            raise UserError(told[0].removeprefix(MISTAKE))
+        how = told[0].removeprefix(FAILURE)
+    else:
+        ended = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        how = f"process {rank} of {len(workers)} of this training {ended}"
+    raise RuntimeError(f"{how}; the others were ended; started again, it goes on from its last checkpoint")
 
 
 def _wait(workers: list[subprocess.Popen[bytes]], terminated: threading.Event) -> tuple[int, int] | None:
-    """Wait until all have ended well, or one has not: its number and its status."""
+    """Wait until all have ended well (None), or one has not: its number and its status."""
     asked = 0.0
     while True:
         states = [worker.poll() for worker in workers]
-        # When one is killed the others soon fail for want of it: a signal tells more than their status.
-        if failed := sorted((int(status), rank) for rank, status in enumerate(states) if status):
-            return failed[0][1], failed[0][0]
-        if all(status == 0 for status in states):
+        if failed := sorted((status, rank) for rank, status in enumerate(states) if status):
+            return failed[0][1], failed[0][0]  # a signal, which is negative, before a status
+        if not any(status is None for status in states):
             return None
         if terminated.is_set() and not asked:
             asked = time.monotonic()
             for worker in workers:
-                _send(worker, b"stop\n")  # rank 0 saves and ends; the others heed it not
+                _send(worker, b"stop\n")  # rank 0 saves and ends; the others do not heed it
         if asked and time.monotonic() - asked > GRACE_S:
             return 0, 143
         time.sleep(LOOK_S)
 
 
-def _listen(worker: subprocess.Popen[bytes], mistakes: list[str]) -> None:
-    """Pass on what a worker prints, and keep the mistakes that it tells."""
+def _listen(worker: subprocess.Popen[bytes], told: list[str]) -> None:
+    """Pass on what a worker prints, and keep why it ends."""
     assert worker.stdout is not None
     for line in worker.stdout:
         text = line.decode(errors="replace").rstrip("\n")
-        if text.startswith(ERROR):
-            mistakes.append(text.removeprefix(ERROR))
+        if text.startswith((MISTAKE, FAILURE)):
+            told.append(text)
         else:
             print(text, flush=True)
 

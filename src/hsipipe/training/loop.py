@@ -61,6 +61,7 @@ class TrainingResult:
         seconds: wall seconds of all epochs, over all attempts.
         stopped_early: whether `patience` ended it.
         resumed_from: the step that this call continued from (0: from the start; `steps`: it had ended before).
+        trained_on: devices of the last attempt, such as `2 x NVIDIA A100`.
     """
 
     model: nn.Module
@@ -71,6 +72,7 @@ class TrainingResult:
     seconds: float
     stopped_early: bool
     resumed_from: int
+    trained_on: str
 
 
 def fit(
@@ -153,6 +155,7 @@ def fit(
             model.to(memory_format=torch.channels_last)
         optimizer = make_optimizer(parameter_groups(model, factors), settings)
         state = folder.load(model, optimizer)
+    state.trained_on = f"{ranks.count()} x {torch.cuda.get_device_name(target) if target.type == 'cuda' else 'CPU'}"
     resumed_from = state.step
     if resumed_from:
         log.info("continuing at step %d of %d", resumed_from, settings.total_steps)
@@ -192,6 +195,7 @@ def _result(model: nn.Module, state: Progress, *, resumed_from: int) -> Training
         seconds=math.fsum(row["seconds"] for row in state.history),
         stopped_early=state.stopped,
         resumed_from=resumed_from,
+        trained_on=state.trained_on,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hsipipe.locks import held
@@ -123,30 +124,32 @@ def training_lock(state: str | Path) -> AbstractContextManager[None]:
     return held(Path(state) / "lock", wait=True, busy="another process does this training")
 
 
-class SharedBatchNorm(nn.SyncBatchNorm):
-    """Batch normalisation by the statistics of the whole batch: torch's on a GPU, and its formulas on the CPU."""
-
-    process_group = None
+class SharedBatchNorm(_BatchNorm):
+    """Batch normalisation by the statistics of the whole batch. Unlike torch's own it works on the CPU too, where DDP
+    refuses torch's."""
 
     def forward(self, input: Tensor) -> Tensor:
         """The normalised input (N, C, ...); running statistics as those of one process with the whole batch."""
-        if input.is_cuda or not self.training or count() == 1:
-            return super().forward(input)
+        if not self.training and self.running_mean is not None:
+            return functional.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+            )
         axes = [0, *range(2, input.ndim)]
-        # Variance within the ranks and between their means: no difference of large numbers.
-        own_variance, own_mean = torch.var_mean(input, axes, correction=0)
+        # Variance within the ranks and between their means: no difference of large numbers. Under autocast as torch's.
+        own_variance, own_mean = torch.var_mean(input.float(), axes, correction=0)
         centre = all_reduce(own_mean) / count()
         variance = all_reduce(own_variance + (own_mean - centre).square()) / count()
-        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            factor = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        counter, running_mean, running_variance = self.num_batches_tracked, self.running_mean, self.running_var
+        if self.training and counter is not None and running_mean is not None and running_variance is not None:
+            counter.add_(1)
+            factor = 1 / float(counter) if self.momentum is None else self.momentum
             seen = count() * input.numel() // input.shape[1]
-            self.running_mean.lerp_(centre.detach(), factor)
-            self.running_var.lerp_(variance.detach() * (seen / max(seen - 1, 1)), factor)
+            running_mean.lerp_(centre.detach(), factor)
+            running_variance.lerp_(variance.detach() * (seen / max(seen - 1, 1)), factor)
         scale = (variance + self.eps).rsqrt() * (1 if self.weight is None else self.weight)
         shift = -centre * scale + (0 if self.bias is None else self.bias)
         shape = (1, -1, *(1 for _ in axes[1:]))
-        return input * scale.view(shape) + shift.view(shape)
+        return (input * scale.view(shape) + shift.view(shape)).to(input.dtype)
 
 
 @contextmanager

@@ -48,6 +48,7 @@ class Progress:
         waited: epochs since then.
         stopped: whether early stopping ended the training.
         loss_scale: state of the scaler of losses under float16; else empty.
+        trained_on: devices of the last attempt, such as `2 x NVIDIA A100`.
     """
 
     step: int = 0
@@ -62,6 +63,7 @@ class Progress:
     waited: int = 0
     stopped: bool = False
     loss_scale: dict[str, float | int] = field(default_factory=dict)
+    trained_on: str = ""
 
 
 def weights_of(model: torch.nn.Module) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """One process of a training over several devices: `python -m hsipipe.training.worker`, started by the launcher.
 
-On standard input come the length of the request (8 bytes), the request (a pickle), and later perhaps the line `stop`.
-The end of the input means that the launcher is dead.
+It runs the `fit` of a task as a job with one device does; this module is for what such a job has not: others beside it,
+and a pipe to the launcher. On standard input come the length of the request (8 bytes), the request (a pickle), and
+perhaps, later, `stop`; its end means that the launcher is dead. Why it ends badly, it tells in one line of its output.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from hsipipe import device as devices
 from hsipipe.device import Device
 from hsipipe.errors import UserError
 from hsipipe.logs import FORMAT
-from hsipipe.training.launch import ERROR
+from hsipipe.training.launch import FAILURE, MISTAKE
+
+MOST_TOLD = 500  # characters of a failure in the line for the launcher; all of it is in the log
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +40,12 @@ def main() -> None:
     try:
         _train(request, rank, count)
     except UserError as error:
-        print(f"{ERROR}{error}", flush=True)
+        print(f"{MISTAKE}{error}", flush=True)
         raise SystemExit(2) from None
+    except Exception as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"{FAILURE}process {rank} of {count} of this training failed: {told[:MOST_TOLD]}", flush=True)
+        raise
 
 
 def _train(request: dict[str, Any], rank: int, count: int) -> None:
@@ -68,18 +75,15 @@ def _place() -> tuple[int, int]:
 
 def _device() -> Device:
     """What this process computes on: what the launcher chose, or its task's part of what SLURM gave its node."""
-    kind = os.environ.get("HSIPIPE_DEVICE_KIND")
-    visible = os.environ.get(devices.VISIBLE, "")
-    if kind is None:
-        given = [entry for entry in visible.split(",") if entry]
+    given = [entry for entry in os.environ.get(devices.VISIBLE, "").split(",") if entry]
+    is_fake = os.environ.get("HSIPIPE_DEVICE_KIND") == "fake"
+    if len(given) > 1:  # a site that binds GPUs to tasks shows each task its own alone
         place = int(os.environ["SLURM_LOCALID"])
-        # A site that binds GPUs to tasks shows each task its own.
-        if len(given) > 1:
-            if place >= len(given):
-                raise UserError(f"this node has {len(given)} GPUs for task {place + 1} of it", key="gpu", found=visible)
-            visible = os.environ[devices.VISIBLE] = given[place]
-        kind = "cuda" if given else "cpu"
-    device = Device("fake" if kind == "fake" else "cuda" if kind == "cuda" else "cpu", (visible,), "of one rank")
+        if place >= len(given):
+            raise UserError(f"this node has {len(given)} GPUs for task {place + 1} of it", key="gpu", found=given)
+        given = [given[place]]
+        os.environ[devices.VISIBLE] = given[0]
+    device = Device("fake" if is_fake else "cuda" if given else "cpu", tuple(given), "of one process of a training")
     devices.adopt(device)
     return device
 

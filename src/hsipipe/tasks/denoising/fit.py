@@ -187,7 +187,7 @@ def fit(
                 "steps": result.steps,
                 "best_epoch": result.best_epoch,
                 "stopped_early": result.stopped_early,
-                "devices": ranks.count(),
+                "trained_on": result.trained_on,
                 "started_from": None if start is None else str(start),
                 "memory": memory,
             },

@@ -99,7 +99,12 @@ def fit(
                 start=start,
             )
             network, history = result.model, result.history
-            told = {"seconds_to_train": result.seconds, "steps": result.steps, "best_epoch": result.best_epoch}
+            told = {
+                "seconds_to_train": result.seconds,
+                "steps": result.steps,
+                "best_epoch": result.best_epoch,
+                "trained_on": result.trained_on,
+            }
         counts = [parameter.numel() for parameter in network.parameters()]
         told["memory"] = {"parameters": sum(counts), "trainable": sum(counts) if method.loop else 0}
         told |= {"training_images": len(train), "started_from": None if start is None else str(start)}

@@ -116,8 +116,14 @@ def fit_autoencoder(
                 on_epoch=keep_epoch,
             )
         history = result.history
-        told = {"seconds_to_train": result.seconds + started_in, "steps": result.steps, "best_epoch": result.best_epoch}
+        told = {
+            "seconds_to_train": result.seconds + started_in,
+            "steps": result.steps,
+            "best_epoch": result.best_epoch,
+            "trained_on": result.trained_on,
+        }
     else:
+        ranks.end_helper()
         told["seconds_to_train"] = time.monotonic() - began
     network.cpu().eval()
     counts = [parameter.numel() for parameter in network.parameters() if parameter.requires_grad]
