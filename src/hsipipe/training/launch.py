@@ -41,7 +41,7 @@ def train(module: str, *, gpus: int, vram_mb: int = 0, threads: int | None = Non
         module: its name, such as hsipipe.tasks.denoising.fit.
         gpus, vram_mb: what `hsipipe.device.claim` takes; in an allocation of SLURM over several nodes, `gpus` is what
             all of them have together.
-        threads: CPU threads of all processes together; None: as many as torch finds right.
+        threads: CPU threads of all processes together, over several nodes of each; None: as many as torch finds right.
         arguments: of `fit`, by name; values that can be pickled.
 
     Raises:
@@ -52,7 +52,7 @@ def train(module: str, *, gpus: int, vram_mb: int = 0, threads: int | None = Non
     nodes = int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
     if gpus > 1 and nodes > 1:
         arguments["method"].check_gpus(gpus, arguments["settings"])
-        _run([_over_nodes(gpus, nodes)], {"module": module, "threads": _divided(threads, gpus // nodes)}, arguments)
+        _run([_over_nodes(gpus, nodes)], {"module": module, "threads": threads}, arguments)
         return
     device = devices.claim(gpus, vram_mb=vram_mb)
     if len(device.ids) < 2:
@@ -71,14 +71,13 @@ def train(module: str, *, gpus: int, vram_mb: int = 0, threads: int | None = Non
     # Again, because a limit of the scheduler can have made the number smaller than the config says.
     arguments["method"].check_gpus(len(device.ids), arguments["settings"])
     commands = [_on_device(device, rank) for rank in range(len(device.ids))]
-    _run(commands, {"module": module, "threads": _divided(threads, len(commands))}, arguments)
+    _run(commands, {"module": module, "threads": threads and max(1, threads // len(commands))}, arguments)
 
 
 def _on_device(device: Device, rank: int) -> tuple[list[str], dict[str, str]]:
     """Command and environment of the process of one of this machine's devices."""
     environment = {
         "HSIPIPE_RANK": f"{rank} {len(device.ids)}",
-        "HSIPIPE_DEVICE_KIND": device.kind,
         devices.VISIBLE: device.ids[rank],  # its own and no other, so that it is `cuda` in every process
         "MASTER_ADDR": "127.0.0.1",
     }
@@ -94,6 +93,8 @@ def _over_nodes(gpus: int, nodes: int) -> tuple[list[str], dict[str, str]]:
     # --overlap: the step that runs this script holds the allocation already. srun hands its input to all tasks.
     command = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={gpus}", f"--ntasks-per-node={gpus // nodes}"]
     command += ["--kill-on-bad-exit=1", "--cpu-bind=none"]
+    if cores := os.environ.get("SLURM_CPUS_PER_TASK"):  # srun does not take it over from the allocation
+        command.append(f"--cpus-per-task={cores}")
     # Rank 0 is on the first node of the allocation: that of this process.
     return [*command, sys.executable, "-m", WORKER], {"MASTER_ADDR": socket.gethostname()}
 
@@ -201,10 +202,6 @@ def _told_to_end() -> Iterator[threading.Event]:
         yield told
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _divided(threads: int | None, processes: int) -> int | None:
-    return None if threads is None else max(1, threads // processes)
 
 
 def _free_port() -> int:

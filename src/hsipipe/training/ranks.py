@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -124,6 +123,22 @@ def training_lock(state: str | Path) -> AbstractContextManager[None]:
     return held(Path(state) / "lock", wait=True, busy="another process does this training")
 
 
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over the ranks. A rank's part acts on every loss, so gradients are summed as well."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:  # noqa: ARG004
+        total = value.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        total = gradient.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+
 class SharedBatchNorm(_BatchNorm):
     """Batch normalisation by the statistics of the whole batch. Unlike torch's own it works on the CPU too, where DDP
     refuses torch's."""
@@ -137,8 +152,8 @@ class SharedBatchNorm(_BatchNorm):
         axes = [0, *range(2, input.ndim)]
         # Variance within the ranks and between their means: no difference of large numbers. Under autocast as torch's.
         own_variance, own_mean = torch.var_mean(input.float(), axes, correction=0)
-        centre = all_reduce(own_mean) / count()
-        variance = all_reduce(own_variance + (own_mean - centre).square()) / count()
+        centre = _Sum.apply(own_mean) / count()
+        variance = _Sum.apply(own_variance + (own_mean - centre).square()) / count()
         counter, running_mean, running_variance = self.num_batches_tracked, self.running_mean, self.running_var
         if self.training and counter is not None and running_mean is not None and running_variance is not None:
             counter.add_(1)

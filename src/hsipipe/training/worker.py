@@ -76,7 +76,7 @@ def _place() -> tuple[int, int]:
 def _device() -> Device:
     """What this process computes on: what the launcher chose, or its task's part of what SLURM gave its node."""
     given = [entry for entry in os.environ.get(devices.VISIBLE, "").split(",") if entry]
-    is_fake = os.environ.get("HSIPIPE_DEVICE_KIND") == "fake"
+    is_fake = devices.FAKE_GPUS in os.environ
     if len(given) > 1:  # a site that binds GPUs to tasks shows each task its own alone
         place = int(os.environ["SLURM_LOCALID"])
         if place >= len(given):
