@@ -69,7 +69,7 @@ def start(folder, gpus, environment=None, **given):
 
 def finish(folder, process):
     """Its exit status and what it wrote."""
-    return process.wait(timeout=300), (folder / "log").read_text()
+    return process.wait(timeout=900), (folder / "log").read_text()
 
 
 def train_alone(folder, **given):
@@ -108,7 +108,7 @@ def alone(tmp_path_factory):
 
 
 def wait_for(condition, process):
-    patience = time.monotonic() + 240
+    patience = time.monotonic() + 600
     while not condition():
         assert process.poll() is None
         assert time.monotonic() < patience

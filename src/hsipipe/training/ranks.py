@@ -104,7 +104,7 @@ def mean(value: Tensor) -> Tensor:
 
 
 def own_slice(batch: dict[str, Tensor], size: int) -> dict[str, Tensor]:
-    """This rank's part of a batch of `size` items: of tensors whose first axis is the items; others are for all.
+    """This rank's part of a batch of `size` items: of tensors with axes the first is the items; others are for all.
 
     `size` is a multiple of the number of ranks (see `Method.check_gpus`): the mean over ranks is that over items.
     """
@@ -112,7 +112,7 @@ def own_slice(batch: dict[str, Tensor], size: int) -> dict[str, Tensor]:
         return batch
     share = size // count()
     part = slice(number() * share, (number() + 1) * share)
-    return {name: value[part] if value.ndim and len(value) == size else value for name, value in batch.items()}
+    return {name: value[part] if value.ndim else value for name, value in batch.items()}
 
 
 def training_lock(state: str | Path) -> AbstractContextManager[None]:

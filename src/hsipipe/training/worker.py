@@ -43,8 +43,9 @@ def main() -> None:
         print(f"{MISTAKE}{error}", flush=True)
         raise SystemExit(2) from None
     except Exception as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        print(f"{FAILURE}process {rank} of {count} of this training failed: {told[:MOST_TOLD]}", flush=True)
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:MOST_TOLD]
+        lost = ", perhaps because another one was killed" if "gloo" in told or "NCCL" in told else ""
+        print(f"{FAILURE}process {rank} of {count} of this training failed{lost}: {told}", flush=True)
         raise
 
 
