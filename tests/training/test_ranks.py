@@ -57,6 +57,9 @@ os._exit(max(states))
 """
 
 
+started = []
+
+
 def start(folder, gpus, environment=None, **given):
     """A training in a process of its own, as a job of the workflow is."""
     asked = {"gpus": gpus, "state": str(folder / "state"), "output": str(folder / "model.pt"), "settings": SETTINGS}
@@ -64,7 +67,8 @@ def start(folder, gpus, environment=None, **given):
     environment["PYTHONPATH"] = os.pathsep.join([str(HERE), environment.get("PYTHONPATH", "")])
     with open(folder / "log", "w") as log:
         command = [sys.executable, "-c", RUN, json.dumps({**asked, **given})]
-        return subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
+    return started[-1]
 
 
 def finish(folder, process):
@@ -99,6 +103,16 @@ def nothing_claimed():
     before = device._current
     yield
     device._current = before
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """A test that fails leaves no training behind."""
+    yield
+    while started:
+        process = started.pop()
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="module")
