@@ -50,6 +50,8 @@ def main() -> None:
 
 
 def _train(request: dict[str, Any], rank: int, count: int) -> None:
+    # DDP warns that it looked for unused parameters in vain; which network has some, nobody knows beforehand.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     device = _device()
     if request["threads"] is not None:
         devices.set_threads(request["threads"])
