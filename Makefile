@@ -61,3 +61,4 @@ bench: env .venv-bench/.ready  ## time and score the denoisers beside the public
 	$(BIN)/python benchmarks/classification.py --data $(DATA)
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/representation.py
+	$(BIN)/python benchmarks/devices.py --update

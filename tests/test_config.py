@@ -67,6 +67,7 @@ claims:
   - {claim: it is better, task: denoising, case: first, better: svd, than: [noisy]}
 """)
 FIRST = "denoising.cases.first"
+NETWORK = "denoising.variants.network"
 
 
 def changed(*changes):
@@ -79,6 +80,14 @@ def changed(*changes):
             place = place[parent]
         place[last] = value
     return study
+
+
+def test_a_variant_says_what_its_jobs_need():
+    given = {"train": {"gpu": 4, "runtime": 60}, "run": {"vram_mb": 2000}}
+    network = load_paper(changed((f"{NETWORK}.resources", given))).variants["denoising"]["network"]
+    assert "resources" not in network.settings
+    assert network.resources["train"] == {**network.method.resources["train"], "gpu": 4, "runtime": 60}
+    assert network.resources["run"] == {**network.method.resources["run"], "vram_mb": 2000}
 
 
 def test_the_study_that_the_others_change_is_right():
@@ -148,6 +157,15 @@ def test_the_study_that_the_others_change_is_right():
         ("denoising.variants.network.epochs", -1, "variants.network: epochs: must be at least 1"),
         ("denoising.variants.network", {"method": "qrnn3d", "step_epochs": [9, 3]}, "step_epochs: must rise"),
         ("denoising.variants.svd.rank", -3, "variants.svd: rank: must be at least 1"),
+        # what jobs need
+        (f"{NETWORK}.resources", {"trian": {"gpu": 2}}, "unknown step of `resources` 'trian'; did you mean 'train'"),
+        (f"{NETWORK}.resources", {"train": {"gpus": 2}}, "resources.train` 'gpus'; did you mean 'gpu'"),
+        (f"{NETWORK}.resources", {"train": {"gpu": -1}}, "resources.train.gpu: must be at least 0"),
+        (f"{NETWORK}.resources", {"train": {"gpu": "two"}}, "must be a whole number"),
+        (f"{NETWORK}.resources", {"train": {"gpu": 2, "vram_mb": 100}}, "a share is of one GPU"),
+        (f"{NETWORK}.resources", {"run": {"gpu": 2}}, "a model is applied on one GPU"),
+        (NETWORK, {"method": "qrnn3d", "batch_size": 15, "resources": {"train": {"gpu": 2}}}, "set batch_size to 16"),
+        ("denoising.variants.svd.resources", {"train": {"gpu": 2}}, "'svd' is not divided and runs on one GPU"),
         ("denoising.variants", {}, "cases but no variants"),
         ("denoising.variants", None, "cases but no variants"),
         ("denoising.cases", {}, "a study needs a case"),

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from hsipipe import device
+from hsipipe import device, device_locks, device_pool
 from hsipipe.errors import UserError
 
 # Claims, tells what it holds and when, holds it for a while, tells when it ends.
 HOLDER = """
 import json, sys, time
 from hsipipe.device import claim
-held = claim(int(sys.argv[1]), timeout_s=60)
+held = claim(int(sys.argv[1]), vram_mb=int(sys.argv[3]), timeout_s=60)
 start = time.monotonic()
 print(json.dumps([held.kind, list(held.ids)]), flush=True)
 time.sleep(float(sys.argv[2]))
@@ -27,10 +27,10 @@ assert "torch" not in sys.modules
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch, tmp_path):
     """No device held, a lock folder of the test's own, none of the machine's devices."""
-    for name in ("SLURM_JOB_ID", device.VISIBLE, device.FAKE_GPUS, "CUDA_DEVICE_ORDER"):
+    for name in ("SLURM_JOB_ID", device.VISIBLE, device.FAKE_GPUS, device.FAKE_VRAM_MB, "CUDA_DEVICE_ORDER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(device.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(device_locks.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(device, "_held", None)
     monkeypatch.setattr(device, "_current", None)
     files: list = []
@@ -42,11 +42,10 @@ def fresh(monkeypatch, tmp_path):
         file.close()
 
 
-def hold(count, seconds, fakes=2):
+def hold(count, seconds, fakes=2, vram_mb=0):
     environment = {**os.environ, device.FAKE_GPUS: str(fakes)}
-    return subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(count), str(seconds)], stdout=subprocess.PIPE, text=True, env=environment
-    )
+    command = [sys.executable, "-c", HOLDER, str(count), str(seconds), str(vram_mb)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def test_processes_never_share_a_device():
@@ -130,19 +129,114 @@ def test_slurm_devices_are_locked_within_their_job(monkeypatch, tmp_path):
         device.claim(2)
 
 
-def test_nvidia_smi_listing(monkeypatch, tmp_path):
-    smi = tmp_path / "nvidia-smi"
-    smi.write_text(
-        "#!/bin/sh\n"
-        "echo 'GPU 0: NVIDIA A100 (UUID: GPU-aaaa)'\n"
-        "echo '  MIG 3g.20gb Device  0: (UUID: MIG-bbbb)'\n"
-        "echo '  MIG 3g.20gb Device  1: (UUID: MIG-cccc)'\n"
-        "echo 'GPU 1: NVIDIA A100 (UUID: GPU-dddd)'\n"
-    )
-    smi.chmod(0o755)
+def test_shares_fill_a_device_and_no_more(monkeypatch):
+    monkeypatch.setenv(device.FAKE_GPUS, "1")
+    monkeypatch.setenv(device.FAKE_VRAM_MB, "10000")
+    holders = [hold(1, 60, fakes=1, vram_mb=4000) for _ in range(2)]
+    try:
+        assert {holder.stdout.readline() for holder in holders} == {'["fake", ["0"]]\n'}
+        with pytest.raises(UserError, match="4000 MiB on one of 1 GPUs did not become free"):
+            device.claim(1, vram_mb=4000, timeout_s=0.2)
+        with pytest.raises(UserError, match="1 of 1 GPUs did not become free"):
+            device.claim(1, timeout_s=0.2)
+        claimed = device.claim(1, vram_mb=2000, timeout_s=10)
+        assert (claimed.ids, claimed.memory_share) == (("0",), 0.2)
+        assert "a share of 2000 MiB of GPU 0" in claimed.note
+    finally:
+        for holder in holders:
+            holder.kill()
+            holder.communicate()
+
+
+def test_a_killed_process_frees_its_share(monkeypatch, tmp_path):
+    monkeypatch.setenv(device.FAKE_GPUS, "1")
+    monkeypatch.setenv(device.FAKE_VRAM_MB, "10000")
+    holder = hold(1, 60, fakes=1, vram_mb=9000)
+    holder.stdout.readline()
+    holder.kill()
+    holder.communicate()
+    assert device.claim(1, vram_mb=9000, timeout_s=10).memory_share == 0.9
+    assert len(list(Path(tmp_path).glob("hsipipe-*/*.share-*"))) == 1
+
+
+def test_a_device_is_not_shared_with_one_that_wants_it_whole(monkeypatch):
+    monkeypatch.setenv(device.FAKE_GPUS, "2")
+    holder = hold(1, 60)
+    held = json.loads(holder.stdout.readline())[1]
+    try:
+        assert set(device.claim(1, vram_mb=1, timeout_s=10).ids) == {"0", "1"} - set(held)
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+@pytest.mark.parametrize(
+    ("count", "vram_mb", "problem"),
+    [(1, -1, "cannot be negative"), (2, 100, "a share is of one GPU"), (1, 30000, "more than any GPU here has")],
+)
+def test_wrong_shares(monkeypatch, count, vram_mb, problem):
+    monkeypatch.setenv(device.FAKE_GPUS, "2")
+    with pytest.raises(UserError, match=problem):
+        device.claim(count, vram_mb=vram_mb)
+
+
+LISTING = """GPU 0: NVIDIA A100 (UUID: GPU-aaaa)
+  MIG 3g.20gb Device  0: (UUID: MIG-bbbb)
+  MIG 3g.20gb Device  1: (UUID: MIG-cccc)
+GPU 1: NVIDIA A100 (UUID: GPU-dddd)
+"""
+
+
+@pytest.fixture
+def smi(monkeypatch, tmp_path):
+    """A machine with a GPU that is divided in two and a whole one of 40,536 MiB."""
+    (tmp_path / "listing").write_text(LISTING)
+    program = tmp_path / "nvidia-smi"
+    (tmp_path / "memory").write_text("0, 40536\n1, 40536\n")
+    program.write_text(f'#!/bin/sh\nif [ "$1" = -L ]; then cat {tmp_path}/listing; else cat {tmp_path}/memory; fi\n')
+    program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert device._list_devices() == (["MIG-bbbb", "MIG-cccc", "1"], "nvidia-smi -L")
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [
+        (None, {"MIG-bbbb": "MIG-bbbb", "MIG-cccc": "MIG-cccc", "1": "GPU-dddd"}),
+        ("1", {"1": "GPU-dddd"}),
+        ("GPU-d", {"GPU-d": "GPU-dddd"}),
+        ("1,GPU-dddd", {"1": "GPU-dddd"}),
+        ("0", {"MIG-bbbb": "MIG-bbbb", "MIG-cccc": "MIG-cccc"}),
+        ("MIG-cccc,1", {"MIG-cccc": "MIG-cccc", "1": "GPU-dddd"}),
+        ("1,7,MIG-cccc", {"1": "GPU-dddd"}),
+        ("", {}),
+        ("-1", {}),
+    ],
+)
+@pytest.mark.usefixtures("smi")
+def test_a_device_has_one_name_however_it_is_called(monkeypatch, visible, names):
+    if visible is not None:
+        monkeypatch.setenv(device.VISIBLE, visible)
+    assert device_pool.find_pool().names == names
+
+
+@pytest.mark.usefixtures("smi")
+def test_memory_of_devices():
+    pool = device_pool.find_pool()
+    assert pool.memory_mb() == {"MIG-bbbb": 19456, "MIG-cccc": 19456, "1": 40536}
+    assert device.claim(1, vram_mb=15000).ids == ("1",)  # that which has most left
+
+
+def test_memory_that_nobody_knows(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv(device.VISIBLE, "0")
+    with pytest.raises(UserError, match=r"how much memory GPU 0 has \(found nvidia-smi is not installed\)"):
+        device.claim(1, vram_mb=100)
+
+
+@pytest.mark.usefixtures("smi")
+def test_all_devices_can_be_claimed_together():
     assert device.claim(3).ids == ("MIG-bbbb", "MIG-cccc", "1")
+    assert os.environ[device.VISIBLE] == "MIG-bbbb,MIG-cccc,1"
 
 
 def test_failing_nvidia_smi_means_no_device(monkeypatch, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from hsipipe.config_sections import (
     TaskSettings,
 )
 from hsipipe.errors import UserError, unknown
-from hsipipe.methods import Loader, Method, find_method, tasks
+from hsipipe.methods import Loader, Method, check_resources, find_method, tasks
 from hsipipe.settings import settings_from
 
 __all__ = [
@@ -51,11 +51,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Variant:
-    """A method with settings, named in a config."""
+    """A method with settings, named in a config; `resources` are the method's, overlaid with those of the config."""
 
     name: str
     method: Method
     settings: dict[str, Any]
+    resources: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def seeds_matter(self) -> bool:
@@ -294,8 +295,11 @@ def _variant(task: str, name: str, value: Any, where: str) -> Variant:
     if not isinstance(value, Mapping) or "method" not in value:
         raise UserError("must be a mapping with a `method`", file=here, found=repr(value))
     method = find_method(task, str(value["method"]), file=here)
-    given = {key: entry for key, entry in value.items() if key != "method"}
-    return Variant(name, method, method.complete(given, file=here))
+    given = {key: entry for key, entry in value.items() if key not in ("method", "resources")}
+    settings = method.complete(given, file=here)
+    resources = check_resources(merged(method.resources, _given(value.get("resources")) or {}), here)
+    method.check_gpus(resources.get("train", {}).get("gpu", 0), settings, file=here)
+    return Variant(name, method, settings, resources)
 
 
 def load_papers(folder: str | Path, *, but: str = "") -> list[tuple[str, Paper]]:

@@ -6,23 +6,33 @@ kernel frees the lock when the process ends, however it ends. This module import
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import random
-import re
-import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Literal
 
+from hsipipe.device_locks import Lock, lock_folder, lock_share, lock_whole
+from hsipipe.device_pool import FAKE_GPUS, FAKE_VRAM_MB, VISIBLE, Pool, find_pool
 from hsipipe.errors import UserError
 
-FAKE_GPUS = "HSIPIPE_FAKE_GPUS"
-VISIBLE = "CUDA_VISIBLE_DEVICES"
+__all__ = [
+    "FAKE_GPUS",
+    "FAKE_VRAM_MB",
+    "VISIBLE",
+    "Device",
+    "adopt",
+    "claim",
+    "current",
+    "limit_memory",
+    "lock_handles",
+    "note",
+    "set_threads",
+]
+
 RETRY_S = (0.1, 0.5)  # bounds of the pause between tries; random, so that waiting jobs do not try in step
 
 log = logging.getLogger(__name__)
@@ -36,11 +46,13 @@ class Device:
         kind: cpu, cuda, or fake (devices of HSIPIPE_FAKE_GPUS: locked like GPUs, computed on the CPU).
         ids: entries of CUDA_VISIBLE_DEVICES that this process holds; empty for the CPU.
         note: how it came to be, for the log and run.json.
+        memory_share: the part of the device's memory that is this process's; 1 for a device of its own.
     """
 
     kind: Literal["cpu", "cuda", "fake"]
     ids: tuple[str, ...] = ()
     note: str = ""
+    memory_share: float = 1.0
 
     @property
     def torch_name(self) -> str:
@@ -53,7 +65,7 @@ _lock_files: list[IO[str]] = []  # open for the life of the process: closing one
 _current: Device | None = None
 
 
-def claim(count: int, *, timeout_s: float | None = None) -> Device:
+def claim(count: int, *, vram_mb: int = 0, timeout_s: float | None = None) -> Device:
     """Claim `count` GPUs for the life of this process, waiting until they are free; call it before importing torch.
 
     Sets CUDA_VISIBLE_DEVICES to the claimed devices. With count 0, the CPU. A machine without any GPU: the CPU, with a
@@ -62,18 +74,25 @@ def claim(count: int, *, timeout_s: float | None = None) -> Device:
 
     Args:
         count: GPUs wanted; all are claimed or none, so that two jobs wanting two each never hold one each for ever.
+        vram_mb: memory of the one GPU wanted that this process will use at most, MiB; other processes that say so too
+            share the device as long as all fit in. 0: no other process uses the device. SLURM, which has its own ways
+            to share, gives the device whole.
         timeout_s: seconds to wait at most; None waits for as long as it takes.
 
     Raises:
-        UserError: a negative count, more than the pool has, or none free in time.
+        UserError: a negative count, more than the pool has, more memory than any device has, a share of several
+            devices, or none free in time.
         RuntimeError: torch already uses CUDA, so that the choice would come too late.
     """
     global _current, _held
-    if count < 0:
-        raise UserError("the number of GPUs cannot be negative", key="gpu", found=count)
+    if count < 0 or vram_mb < 0:
+        wrong, found = ("gpu", count) if count < 0 else ("vram_mb", vram_mb)
+        raise UserError(f"the number of {'GPUs' if count < 0 else 'MiB'} cannot be negative", key=wrong, found=found)
     if count == 0:
         _current = Device("cpu", note="no GPU asked for")
         return _current
+    if vram_mb and count > 1:
+        raise UserError("a share is of one GPU", key="vram_mb", found=f"gpu {count}", remedy="leave one of them out")
     if _held is not None and len(_held.ids) >= count:
         _current = _held
         return _held
@@ -82,24 +101,37 @@ def claim(count: int, *, timeout_s: float | None = None) -> Device:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         raise RuntimeError("claim the device before torch uses CUDA")
-    pool, prefix, origin = _pool()
-    if not pool:
-        log.warning("no GPU on this machine (%s); computing on the CPU", origin)
-        _current = Device("cpu", note=f"asked for {count} GPU(s), but {origin}")
+    pool = find_pool()
+    if not pool.names:
+        log.warning("no GPU on this machine (%s); computing on the CPU", pool.origin)
+        _current = Device("cpu", note=f"asked for {count} GPU(s), but {pool.origin}")
         return _current
-    if len(pool) < count:
+    if len(pool.names) < count:
         raise UserError(
-            f"{count} GPUs asked for, but there are {len(pool)}",
+            f"{count} GPUs asked for, but there are {len(pool.names)}",
             key="gpu",
-            found=f"{', '.join(pool)} ({origin})",
+            found=f"{', '.join(pool.names)} ({pool.origin})",
             remedy="ask for fewer, or make more visible with CUDA_VISIBLE_DEVICES",
         )
-    ids = _lock(pool, prefix, count, timeout_s)
-    os.environ[VISIBLE] = ",".join(ids)
-    _held = Device("fake" if prefix == "fake" else "cuda", ids, f"GPU {', '.join(ids)} of {len(pool)}; {origin}")
+    if vram_mb and pool.slurm_job:
+        log.info("vram_mb is ignored: within SLURM, whether jobs share a GPU is the site's business")
+        vram_mb = 0
+    _held = _take_share(pool, vram_mb, timeout_s) if vram_mb else _take_whole(pool, count, timeout_s)
     _current = _held
+    os.environ[VISIBLE] = ",".join(_held.ids)
     log.info("%s", _held.note)
     return _held
+
+
+def adopt(device: Device) -> None:
+    """Take what another process claimed for this one; the lock is that process's."""
+    global _current
+    _current = device
+
+
+def lock_handles() -> list[int]:
+    """The handles of this process's locks; a child that inherits them holds the devices too, until it ends."""
+    return [file.fileno() for file in _lock_files]
 
 
 def current() -> Device:
@@ -113,6 +145,11 @@ def current() -> Device:
     return Device("cpu", note="not claimed; torch sees no GPU")
 
 
+def note() -> str:
+    """How this process came to the device that it computes on, for its record; without importing torch."""
+    return _current.note if _current is not None else "not claimed"
+
+
 def set_threads(count: int) -> None:
     """Give torch `count` CPU threads (this imports torch)."""
     if count < 1:
@@ -122,94 +159,58 @@ def set_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-def _pool() -> tuple[list[str], str, str]:
-    """Identifiers of the devices this process may use, the prefix of their lock files, and where they are from."""
-    if fakes := os.environ.get(FAKE_GPUS):
-        if not fakes.isdigit():
-            raise UserError("must be a whole number", key=FAKE_GPUS, found=fakes)
-        return [str(index) for index in range(int(fakes))], "fake", f"{FAKE_GPUS}={fakes}"
-    visible = os.environ.get(VISIBLE)
-    if visible is None:
-        listed, origin = _list_devices()
-        if listed:
-            # CUDA numbers devices by speed unless told otherwise; nvidia-smi numbers them by bus.
-            os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-        return listed, "gpu", origin
-    entries = [entry.strip() for entry in visible.split(",")]
-    # CUDA itself ignores everything from the first invalid entry on; "-1" and "NoDevFiles" are ways to say "none".
-    stop = next((index for index, entry in enumerate(entries) if not re.match(r"\d+$|GPU-|MIG-", entry)), len(entries))
-    job = os.environ.get("SLURM_JOB_ID")
-    if job:
-        # SLURM may number the devices of each job from 0, so a lock holds within its job only. It is needed there:
-        # one allocation of several GPUs can run several jobs of the workflow side by side.
-        return entries[:stop], f"slurm{job}-gpu", f"{VISIBLE}={visible} of SLURM job {job}"
-    return entries[:stop], "gpu", f"{VISIBLE}={visible}"
+def limit_memory() -> None:
+    """Keep torch to this process's share of the device's memory; beyond it, torch says that memory is out."""
+    device = current()
+    if device.kind == "cuda" and device.memory_share < 1:
+        import torch
+
+        torch.cuda.set_per_process_memory_fraction(device.memory_share)
 
 
-def _list_devices() -> tuple[list[str], str]:
-    """Device numbers from `nvidia-smi -L`, or the identifiers of MIG instances where a GPU is divided into them."""
-    try:
-        answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=False)
-    except FileNotFoundError:
-        return [], "nvidia-smi is not installed"
-    except subprocess.TimeoutExpired:
-        return [], "nvidia-smi does not answer"
-    if answer.returncode != 0:
-        return [], f"nvidia-smi failed: {(answer.stdout + answer.stderr).strip()[:200]}"
-    whole: dict[str, list[str]] = {}
-    for line in answer.stdout.splitlines():
-        if found := re.match(r"GPU (\d+):", line):
-            whole[found[1]] = []
-        elif whole and (found := re.search(r"UUID: (MIG-[^)\s]+)", line)):
-            whole[next(reversed(whole))].append(found[1])
-    return [entry for number, instances in whole.items() for entry in (instances or [number])], "nvidia-smi -L"
-
-
-def _lock_folder() -> Path:
-    """The folder of lock files: per user and per host (flock is not reliable on network file systems)."""
-    folder = Path(tempfile.gettempdir()) / f"hsipipe-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise UserError("belongs to another user", file=folder, remedy="set TMPDIR to a folder of your own")
-    return folder
-
-
-def _lock(pool: list[str], prefix: str, count: int, timeout_s: float | None) -> tuple[str, ...]:
+def _take_whole(pool: Pool, count: int, timeout_s: float | None) -> Device:
     """Lock `count` devices of the pool, or none, and try again until it works."""
-    folder = _lock_folder()
+    folder = lock_folder()
+    lock = _wait(lambda: lock_whole(folder, pool.names, count), f"{count} of {len(pool.names)} GPUs", pool, timeout_s)
+    return _device(pool, lock, "")
+
+
+def _take_share(pool: Pool, vram_mb: int, timeout_s: float | None) -> Device:
+    """Lock a share of a device, and try again until one has room."""
+    folder = lock_folder()
+    memory_mb = pool.memory_mb()
+    if vram_mb > max(memory_mb.values()):
+        raise UserError(
+            "is more than any GPU here has",
+            key="vram_mb",
+            found=f"{vram_mb}; {', '.join(f'GPU {entry}: {size} MiB' for entry, size in memory_mb.items())}",
+            remedy="ask for less, or leave it out for a device of its own",
+        )
+    wanted = f"{vram_mb} MiB on one of {len(pool.names)} GPUs"
+    lock = _wait(lambda: lock_share(folder, pool.names, memory_mb, vram_mb), wanted, pool, timeout_s)
+    share = vram_mb / memory_mb[lock.entries[0]]
+    return _device(pool, lock, f"a share of {vram_mb} MiB of ", share)
+
+
+def _device(pool: Pool, lock: Lock, share: str, memory_share: float = 1.0) -> Device:
+    _lock_files.extend(lock.files)
+    note = f"{share}GPU {', '.join(lock.entries)} of {len(pool.names)}; {pool.origin}"
+    return Device("fake" if pool.is_fake else "cuda", lock.entries, note, memory_share)
+
+
+def _wait(attempt: Callable[[], Lock | None], wanted: str, pool: Pool, timeout_s: float | None) -> Lock:
+    """Try until it works."""
     started = time.monotonic()
     waiting = False
-    while True:
-        taken: list[tuple[str, IO[str]]] = []
-        for device in pool:
-            # Append mode: opening must not erase the holder's number before the lock is ours.
-            name = f"{prefix}{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock"
-            file: IO[str] = open(folder / name, "a+")  # noqa: SIM115
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-                continue
-            taken.append((device, file))
-            if len(taken) == count:
-                break
-        if len(taken) == count:
-            for _, own in taken:
-                own.truncate(0)
-                own.write(f"{os.getpid()}\n")  # for people who look; the lock, not the number, is what counts
-                own.flush()
-                _lock_files.append(own)
-            return tuple(device for device, _ in taken)
-        for _, own in taken:
-            own.close()
-        waited_s = time.monotonic() - started
-        if timeout_s is not None and waited_s >= timeout_s:
+    while (lock := attempt()) is None:
+        if timeout_s is not None and time.monotonic() - started >= timeout_s:
             raise UserError(
-                f"{count} of {len(pool)} GPUs did not become free within {timeout_s:g} s",
-                file=folder,
+                f"{wanted} did not become free within {timeout_s:g} s",
+                file=lock_folder(),
                 remedy="the lock files there name the processes that hold them",
             )
         if not waiting:
-            log.info("waiting for %d of the GPUs %s (locks in %s)", count, ", ".join(pool), folder)
+            log.info("waiting for %s: %s (locks in %s)", wanted, ", ".join(pool.names), lock_folder())
             waiting = True
         time.sleep(random.uniform(*RETRY_S))
+    return lock

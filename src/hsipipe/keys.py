@@ -16,6 +16,8 @@ PACKAGE = "hsipipe"
 BOOKKEEPING = (
     ".config",
     ".device",
+    ".device_locks",
+    ".device_pool",
     ".errors",
     ".files",
     ".keys",

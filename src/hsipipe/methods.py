@@ -20,6 +20,8 @@ KINDS = ("direct", "per-scene", "trained", "encoder", "oracle")
 DESTRIPE = "destripe+"
 BACKENDS = ("torch", "numpy")
 TYPES: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str, "list": list, "dict": dict, "any": Any}
+STEPS = ("train", "run")
+RESOURCES = ("gpu", "vram_mb", "threads", "mem_mb", "runtime")
 ENTRY_KEYS = ("default", "type", "null", "meaning", "choices", *LIMITS)
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -31,7 +33,8 @@ class Method:
     `settings` holds an entry per setting: default, type, meaning, and where they apply `null` (null is allowed although
     it is not the default), `choices` and limits. A fitted method has those of `TrainingSettings` as well; its file
     lists only what is different with it, or says `loop: false` if it is fitted without the training loop. `needs` names
-    the methods of which one variant must be trained before; the setting `encoder` says which.
+    the methods of which one variant must be trained before; the setting `encoder` says which. `divisible: false` keeps
+    a training on one GPU: its loss is no mean over the items of a batch.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Method:
     backend: str = field(default="torch", metadata={"choices": BACKENDS})
     needs: tuple[str, ...] = ()
     loop: bool = True
+    divisible: bool = True
     resources: dict[str, dict[str, int]] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     citation: str = ""
@@ -92,6 +96,54 @@ class Method:
         if self.is_trained_by_loop:
             settings_from(TrainingSettings, split(TrainingSettings, merged)[0], file)
         return merged
+
+    def check_gpus(self, gpus: int, settings: dict[str, Any], *, file: str | Path | None = None) -> None:
+        """Refuse to divide a training over several GPUs where that would be another training.
+
+        Raises:
+            UserError: a method that is not trained by the training loop, one whose loss compares the items of a batch,
+                or a batch that is not a multiple of the number of GPUs.
+        """
+        if gpus < 2:
+            return
+        if not self.is_trained_by_loop or not self.divisible:
+            why = "draws and compares the items of a batch together" if self.is_trained_by_loop else "is not divided"
+            raise UserError(
+                f"the training of {self.name!r} {why} and runs on one GPU at most", file=file, key="gpu", found=gpus
+            )
+        size = settings["batch_size"]
+        if size % gpus:
+            raise UserError(
+                f"is divided over {gpus} GPUs and must be a multiple of that",
+                file=file,
+                key="batch_size",
+                found=size,
+                remedy=f"set batch_size to {(size // gpus + 1) * gpus}, or ask for another number of GPUs",
+            )
+
+
+def check_resources(given: Any, file: str | Path | None) -> dict[str, dict[str, int]]:
+    """What the jobs of a method or a variant need: step -> resource -> number.
+
+    Raises:
+        UserError: an unknown step or resource, a value that is no number from 0, or a share of several GPUs.
+    """
+    found = convert(given, dict[str, dict[str, int]], {}, file, "resources")
+    for step, needs in found.items():
+        if step not in STEPS:
+            raise unknown("step of `resources`", step, STEPS, file=file)
+        for name, value in needs.items():
+            if name not in RESOURCES:
+                raise unknown(f"resource of `resources.{step}`", name, RESOURCES, file=file)
+            if value < 0:
+                raise UserError("must be at least 0", file=file, key=f"resources.{step}.{name}", found=value)
+        if needs.get("vram_mb") and needs.get("gpu") != 1:
+            raise UserError(
+                "a share is of one GPU", file=file, key=f"resources.{step}.vram_mb", found=f"gpu {needs.get('gpu', 0)}"
+            )
+    if found.get("run", {}).get("gpu", 0) > 1:
+        raise UserError("a model is applied on one GPU", file=file, key="resources.run.gpu", found=found["run"]["gpu"])
+    return found
 
 
 def _checked(name: str, entry: dict[str, Any], value: Any, file: str | Path | None) -> Any:
@@ -151,6 +203,7 @@ def _read(path: Path) -> Method:
             raise unknown("key of a method", key, known, file=path)
     given = {key: value for key, value in loaded.items() if value is not None}
     method = settings_from(Method, {**given, "task": path.parent.parent.parent.name, "name": path.parent.name}, path)
+    check_resources(method.resources, path)
     method = replace(method, settings=_complete_entries(method, path))
     method.complete({}, file=path)  # defaults can be right one by one and still not fit together
     return method

@@ -76,10 +76,10 @@ def get_method_settings(wildcards):
 
 
 def get_resource(step, name, default):
-    """A function that reads what a method says it needs for a step (train, run)."""
+    """A function that reads what a variant, or else its method, says it needs for a step (train, run)."""
 
     def get(wildcards):
-        return get_variant(wildcards).method.resources.get(step, {}).get(name, default)
+        return get_variant(wildcards).resources.get(step, {}).get(name, default)
 
     return get
 

@@ -17,6 +17,7 @@ rule run_method:
         mem_mb=get_resource("run", "mem_mb", 4000),
         runtime=get_resource("run", "runtime", 240),
         gpu=get_resource("run", "gpu", 0),
+        vram_mb=get_resource("run", "vram_mb", 0),
     params:
         case_settings=get_case_settings("predict"),
         method=get_method_name,

@@ -30,6 +30,7 @@ rule train_method:
         mem_mb=get_resource("train", "mem_mb", 8000),
         runtime=get_resource("train", "runtime", 600),
         gpu=get_resource("train", "gpu", 0),
+        vram_mb=get_resource("train", "vram_mb", 0),
     params:
         case_settings=get_case_settings("fit"),
         method=get_method_name,

@@ -3,14 +3,15 @@
 from hsipipe.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from hsipipe.device import claim, set_threads
+    from hsipipe.device import claim, limit_memory, set_threads
     from hsipipe.methods import find_method
     from hsipipe.tasks import load_task
 
     method = find_method(snakemake.wildcards.task, snakemake.params.method)
-    device = claim(snakemake.resources.get("gpu", 0))
+    device = claim(snakemake.resources.get("gpu", 0), vram_mb=snakemake.resources.get("vram_mb", 0))
     if method.backend == "torch" or snakemake.input.get("model"):
         set_threads(snakemake.threads)
+        limit_memory()
     load_task(snakemake.wildcards.task, "predict")(
         snakemake.input.case,
         snakemake.input.scenes,

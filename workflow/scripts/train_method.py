@@ -3,21 +3,20 @@
 from hsipipe.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from hsipipe.device import claim, set_threads
-
-    claim(snakemake.resources.get("gpu", 0))  # the training loop works on what this process holds
-    set_threads(snakemake.threads)
-
     from hsipipe.cases.split import read_split
     from hsipipe.methods import find_method
-    from hsipipe.tasks import load_task
+    from hsipipe.training.launch import train
 
-    load_task(snakemake.wildcards.task, "fit")(
-        snakemake.input.case,
-        snakemake.input.scenes,
-        read_split(snakemake.input.split),
-        find_method(snakemake.wildcards.task, snakemake.params.method),
-        snakemake.params.settings,
+    train(
+        f"hsipipe.tasks.{snakemake.wildcards.task}.fit",
+        gpus=snakemake.resources.get("gpu", 0),
+        vram_mb=snakemake.resources.get("vram_mb", 0),
+        threads=snakemake.threads,
+        case=snakemake.input.case,
+        scenes=list(snakemake.input.scenes),
+        units=read_split(snakemake.input.split),
+        method=find_method(snakemake.wildcards.task, snakemake.params.method),
+        settings=snakemake.params.settings,
         case_settings=snakemake.params.case_settings,
         seed=int(snakemake.wildcards.seed),
         key=snakemake.params.key,

@@ -17,7 +17,7 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
     train.add_argument("--size", help="size of the study, where the paper has several (default: that of its file)")
     train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--gpus", type=int, default=1, help="devices to claim; 0 for the CPU")
+    train.add_argument("--gpus", type=int, help="devices to claim; 0 for the CPU (default: as the variant says)")
     train.add_argument("--output", help="model file (default results/TASK/CASE/VARIANT/seedN/model.pt)")
     train.set_defaults(function=train_variant)
 
@@ -30,10 +30,9 @@ def train_variant(options: argparse.Namespace) -> None:
     from hsipipe.cases.split import read_split
     from hsipipe.cli.scenes import parse_assignments
     from hsipipe.config import load_paper, read_config
-    from hsipipe.device import claim
     from hsipipe.errors import UserError
     from hsipipe.keys import code_key, step_key
-    from hsipipe.tasks import load_task
+    from hsipipe.training.launch import train
 
     config = read_config(options.config)
     if options.size is not None:
@@ -68,13 +67,17 @@ def train_variant(options: argparse.Namespace) -> None:
     if start is not None and not Path(start).exists():
         making = f"make it with `snakemake {start} --configfile {options.config}`, or --set encoder=none"
         raise UserError("does not exist", file=start, remedy=making if needed is not None else "give a file of weights")
-    claim(options.gpus)  # the training loop works on what this process holds
-    load_task(options.task, "fit")(
-        folder / "case.h5",
-        [f"results/scenes/{scene}.h5" for scene in case.scenes],
-        read_split(folder / "split.csv"),
-        variant.method,
-        settings,
+    needs = {"gpu": 1, **variant.resources.get("train", {})}
+    gpus = needs["gpu"] if options.gpus is None else options.gpus
+    train(
+        f"hsipipe.tasks.{options.task}.fit",
+        gpus=gpus,
+        vram_mb=needs.get("vram_mb", 0) if gpus == 1 else 0,
+        case=folder / "case.h5",
+        scenes=[f"results/scenes/{scene}.h5" for scene in case.scenes],
+        units=read_split(folder / "split.csv"),
+        method=variant.method,
+        settings=settings,
         case_settings=asdict(case),
         seed=options.seed,
         key=code_key(f"hsipipe.tasks.{options.task}.fit", *variant.method.modules),

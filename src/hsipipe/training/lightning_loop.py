@@ -13,11 +13,13 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from hsipipe.errors import UserError, unknown
 from hsipipe.randomness import seed_for
+from hsipipe.training import ranks
 from hsipipe.training.loop import Batch, Recipe
 from hsipipe.training.optimizers import set_learning_rate
 from hsipipe.training.out_of_memory import memory_told
@@ -101,7 +103,7 @@ class TrainingLoop(lightning.LightningModule):
             with torch.autocast(self._device_used.type, torch.float16) if self._scaler.is_enabled() else nullcontext():
                 value = self.recipe.loss(self.network, batch)
             self.manual_backward(self._scaler.scale(value / settings.accumulate))
-            self._unseen.append((step, value.detach()))
+            self._unseen.append((step, ranks.mean(value.detach())))
         self._scaler.unscale_(optimizer)
         if self._watch is not None:
             self._watch.see_gradients(self.model)
@@ -111,10 +113,14 @@ class TrainingLoop(lightning.LightningModule):
         self._scaler.update()
 
     def _draw(self, number: int) -> Batch:
-        """Batch `number`, after seeding torch for it."""
+        """Batch `number`, or this rank's slice of it, after seeding torch for it."""
         torch.manual_seed(seed_for(self.recipe.seed, "batch", number))
         with torch.autocast(self._device_used.type, enabled=False):  # data are made in full precision
             batch = self.recipe.draw_batch(number, self._device_used)
+        batch = ranks.own_slice(batch, self.recipe.settings.batch_size)
+        if not ranks.is_main():
+            # What the network draws itself (dropout, hidden tokens) must not be the same for every slice.
+            torch.manual_seed(seed_for(self.recipe.seed, "batch", number, "rank", ranks.number()))
         if not self.recipe.settings.channels_last:
             return batch
         return {
@@ -125,7 +131,7 @@ class TrainingLoop(lightning.LightningModule):
     def on_train_batch_end(self, *_: Any) -> None:
         """Count the step, look at the losses, save when it is time or when the process was told to end."""
         self.state.step += 1
-        terminated = self.trainer.received_sigterm
+        terminated = self.trainer.received_sigterm or ranks.is_stopping()
         due = time.monotonic() - self._saved_at >= self.recipe.settings.checkpoint_every_s
         if due or terminated or self._device_used.type == "cpu" or len(self._unseen) >= LOOK_EVERY:
             self._look_at_losses()
@@ -149,14 +155,14 @@ class TrainingLoop(lightning.LightningModule):
         train_loss = state.loss_sum / state.loss_count
         epoch = state.step // settings.steps_per_epoch
         with memory_told(f"validation of epoch {epoch}", settings, self._device_used, self.folder.folder / LAST):
-            metrics = self._validate()
+            metrics = ranks.from_main(self._validate)
         choices = {**metrics, "train_loss": train_loss}
         if self.recipe.validate is None:
             choices["loss"] = train_loss
         if self.recipe.monitor not in choices:
             raise unknown("metric to monitor", self.recipe.monitor, choices)
         value = choices[self.recipe.monitor]
-        if self.recipe.on_epoch is not None:
+        if self.recipe.on_epoch is not None and ranks.is_main():
             with self._evaluating():
                 self.recipe.on_epoch(self.model, epoch)
         self._count_time()
@@ -263,6 +269,9 @@ def run(loop: TrainingLoop, *, progress: bool, device: torch.device) -> None:
     trainer = lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=1,
+        num_nodes=ranks.count(),  # each process sees its own device and no other, as if it were a node of its own
+        strategy=DDPStrategy(find_unused_parameters=True, timeout=ranks.PATIENCE) if ranks.count() > 1 else "auto",
+        use_distributed_sampler=False,  # each rank draws the batch of a step, and takes its slice
         precision=_precision(settings.precision, device),
         max_epochs=settings.epochs - loop.state.step // settings.steps_per_epoch,
         reload_dataloaders_every_n_epochs=1,
@@ -274,7 +283,7 @@ def run(loop: TrainingLoop, *, progress: bool, device: torch.device) -> None:
         enable_progress_bar=False,  # it writes to standard output, and counts from 0 again after a resume
         default_root_dir=loop.folder.folder,
     )
-    if progress and sys.stderr.isatty():
+    if progress and sys.stderr.isatty() and ranks.is_main():
         loop.bar = tqdm(total=settings.total_steps, initial=loop.state.step, desc="training", unit="step")
     try:
         trainer.fit(loop)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from hsipipe import device as devices
 from hsipipe.keys import step_key
 from hsipipe.settings import as_plain
+from hsipipe.training import ranks
 from hsipipe.training.history import Row
 from hsipipe.training.optimizers import RateFactor, make_optimizer, parameter_groups, rate_factors
 from hsipipe.training.out_of_memory import memory_told
@@ -60,6 +61,7 @@ class TrainingResult:
         seconds: wall seconds of all epochs, over all attempts.
         stopped_early: whether `patience` ended it.
         resumed_from: the step that this call continued from (0: from the start; `steps`: it had ended before).
+        trained_on: devices of the last attempt, such as `2 x NVIDIA A100`.
     """
 
     model: nn.Module
@@ -70,6 +72,7 @@ class TrainingResult:
     seconds: float
     stopped_early: bool
     resumed_from: int
+    trained_on: str
 
 
 def fit(
@@ -90,6 +93,9 @@ def fit(
     progress: bool = True,
 ) -> TrainingResult:
     """Train a model; continue where a killed attempt left off; return at once if this training ended before.
+
+    Where several processes train together (`hsipipe.training.ranks`), each draws the whole batch and computes on its
+    slice; rank 0 validates and writes, and it alone returns.
 
     On the CPU a resumed training ends with the same weights, bit by bit, as an undisturbed one, provided that the
     model comes with the same initial weights (seed torch before building it), that `draw_batch` is a function of its
@@ -121,7 +127,7 @@ def fit(
             with finite weights, stays), memory was not enough (naming the step and what to change; the checkpoint
             stays), `monitor` is not among the metrics, adamw8bit without bitsandbytes, or a state folder that holds
             weights of another architecture.
-        SystemExit: with 143, after SIGTERM; the state is saved first.
+        SystemExit: with 143, after SIGTERM; the state is saved first. With 0, in all ranks but 0.
     """
     factors = rate_factors(model, rate_factor)
     identity = {
@@ -131,10 +137,12 @@ def fit(
         "monitor": [monitor, mode],
         "rate_factors": step_key(factors),
     }
-    folder = StateFolder(Path(state_dir), identity)
+    # Rank 0 clears a folder of another training before the others look into it.
+    folder = ranks.main_first(lambda: StateFolder(Path(state_dir), identity, writes=ranks.is_main()))
     ended = folder.finished(model)
     if ended is not None:
         log.info("this training ended before, at step %d; its weights are taken", ended.step)
+        ranks.end_helper()
         return _result(model.cpu().eval(), ended, resumed_from=ended.step)
 
     if before is not None:
@@ -147,6 +155,7 @@ def fit(
             model.to(memory_format=torch.channels_last)
         optimizer = make_optimizer(parameter_groups(model, factors), settings)
         state = folder.load(model, optimizer)
+    state.trained_on = f"{ranks.count()} x {torch.cuda.get_device_name(target) if target.type == 'cuda' else 'CPU'}"
     resumed_from = state.step
     if resumed_from:
         log.info("continuing at step %d of %d", resumed_from, settings.total_steps)
@@ -156,12 +165,17 @@ def fit(
 
     recipe = Recipe(draw_batch, validate, loss, settings, seed, monitor, mode, on_epoch)
     model.train()
-    with torch.random.fork_rng(devices=[0] if target.type == "cuda" else []), warnings.catch_warnings():
+    with (
+        torch.random.fork_rng(devices=[0] if target.type == "cuda" else []),
+        warnings.catch_warnings(),
+        ranks.shared_batch_statistics(model),
+    ):
         # Lightning advises loader workers and validation loaders, of which there are none by design.
         warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*")
         loop = lightning_loop.TrainingLoop(recipe, model, optimizer, folder, state, target)
         if not loop.is_done:
             lightning_loop.run(loop, progress=progress, device=target)
+    ranks.end_helper()
     if state.best_weights is not None:
         model.load_state_dict(state.best_weights)
     if _reorders_weights(settings):
@@ -181,6 +195,7 @@ def _result(model: nn.Module, state: Progress, *, resumed_from: int) -> Training
         seconds=math.fsum(row["seconds"] for row in state.history),
         stopped_early=state.stopped,
         resumed_from=resumed_from,
+        trained_on=state.trained_on,
     )
 
 

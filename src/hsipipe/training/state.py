@@ -48,6 +48,7 @@ class Progress:
         waited: epochs since then.
         stopped: whether early stopping ended the training.
         loss_scale: state of the scaler of losses under float16; else empty.
+        trained_on: devices of the last attempt, such as `2 x NVIDIA A100`.
     """
 
     step: int = 0
@@ -62,6 +63,7 @@ class Progress:
     waited: int = 0
     stopped: bool = False
     loss_scale: dict[str, float | int] = field(default_factory=dict)
+    trained_on: str = ""
 
 
 def weights_of(model: torch.nn.Module) -> dict[str, Tensor]:
@@ -72,10 +74,16 @@ def weights_of(model: torch.nn.Module) -> dict[str, Tensor]:
 class StateFolder:
     """The folder of one training: key.json, last.ckpt while it runs, finished.pt afterwards, history.csv."""
 
-    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
-        """Open the folder for the training that `identity` names; what belongs to another one is removed."""
+    def __init__(self, folder: Path, identity: dict[str, Any], *, writes: bool = True) -> None:
+        """Open the folder for the training that `identity` names; what belongs to another one is removed.
+
+        One that does not write (of a process that helps another one) leaves the folder alone, whatever it is told.
+        """
         self.folder = folder
+        self.writes = writes
         self.identity = {"format": FORMAT, **identity}
+        if not writes:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         if self._stored_identity() != self.identity:
             # The key goes last: a kill in between leaves the old key, and the next attempt clears the rest.
@@ -91,6 +99,8 @@ class StateFolder:
 
     def save(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
         """Save everything needed to continue after `progress.step`."""
+        if not self.writes:
+            return
         content = {
             "format": FORMAT,
             "model": model.state_dict(),
@@ -115,11 +125,13 @@ class StateFolder:
             model.load_state_dict(content["model"])
             optimizer.load_state_dict(content["optimizer"])
             progress = Progress(**content["progress"])
-        write_history(progress.history, self.folder / HISTORY)
+        self._tell(progress)
         return progress
 
     def finish(self, model: torch.nn.Module, progress: Progress) -> None:
         """Keep the weights in the model as the result, and drop the state that only a running training needs."""
+        if not self.writes:
+            return
         kept = {**vars(progress), "best_weights": None}
         with atomic_path(self.folder / FINISHED) as temporary, open(temporary, "wb") as file:
             torch.save({"format": FORMAT, "model": model.state_dict(), "progress": kept}, file)
@@ -138,8 +150,12 @@ class StateFolder:
         with self._fitting(FINISHED):
             model.load_state_dict(content["model"])
             progress = Progress(**deepcopy(content["progress"]))
-        write_history(progress.history, self.folder / HISTORY)
+        self._tell(progress)
         return progress
+
+    def _tell(self, progress: Progress) -> None:
+        if self.writes:
+            write_history(progress.history, self.folder / HISTORY)
 
     @contextmanager
     def _fitting(self, name: str) -> Iterator[None]:
@@ -167,6 +183,7 @@ class StateFolder:
         except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
             # Files are renamed into place when whole, so only a failing disk leaves one like this.
             log.warning("%s cannot be read (%s); training starts anew", path, str(error).splitlines()[0])
-            path.unlink()
+            if self.writes:
+                path.unlink()
             return None
         return content if content.get("format") == FORMAT else None

@@ -15,7 +15,6 @@ from hsipipe.degrade.noise import parse_noise
 from hsipipe.errors import UserError
 from hsipipe.files import sha256_of, write_json
 from hsipipe.keys import step_key
-from hsipipe.locks import held
 from hsipipe.methods import Method
 from hsipipe.randomness import seed_for
 from hsipipe.settings import settings_from
@@ -81,6 +80,7 @@ def fit(
 
     from hsipipe.tasks.denoising.judge import Judge
     from hsipipe.tasks.denoising.training_data import draw_patches
+    from hsipipe.training import ranks
     from hsipipe.training.accounting import measure
     from hsipipe.training.history import draw_history
     from hsipipe.training.loop import NEUTRAL
@@ -135,7 +135,7 @@ def fit(
             cpu = torch.device("cpu")
             if hasattr(module, "prepare"):  # a training step of the method's own
                 draw = module.prepare(network, pool.cubes(0, cpu), noise=noise, seed=(opened.name, seed))
-            sizes = shapes_of(draw(0, cpu, 1), training.batch_size)
+            sizes = shapes_of(draw(0, cpu, 1), training.batch_size // ranks.count())  # what one device holds
             stand_in = deepcopy(network).to("meta")
             reckoned.update(training_memory(stand_in, loss, sizes, optimizer=training.optimizer).as_dict())
 
@@ -151,8 +151,7 @@ def fit(
 
         effective = {name: value for name, value in settings.items() if name not in (*NEUTRAL, *START_SETTINGS)}
         training_key = step_key(key, opened.content, effective, seed, None if start is None else sha256_of(start))
-        # A killed workflow may leave its training alive: the next one waits for it, and finds it finished.
-        with held(Path(state) / "lock", wait=True, busy="another process does this training"), measure() as cost:
+        with ranks.training_lock(state), measure() as cost:
             result = run_training(
                 network,
                 draw_batch=lambda batch, on: draw(batch, on, training.batch_size),
@@ -188,6 +187,7 @@ def fit(
                 "steps": result.steps,
                 "best_epoch": result.best_epoch,
                 "stopped_early": result.stopped_early,
+                "trained_on": result.trained_on,
                 "started_from": None if start is None else str(start),
                 "memory": memory,
             },

@@ -14,7 +14,6 @@ import numpy as np
 from hsipipe.cases.split import Unit
 from hsipipe.files import sha256_of
 from hsipipe.keys import step_key
-from hsipipe.locks import held
 from hsipipe.methods import Method
 from hsipipe.randomness import generator_for, seed_for
 from hsipipe.settings import settings_from, split
@@ -100,7 +99,12 @@ def fit(
                 start=start,
             )
             network, history = result.model, result.history
-            told = {"seconds_to_train": result.seconds, "steps": result.steps, "best_epoch": result.best_epoch}
+            told = {
+                "seconds_to_train": result.seconds,
+                "steps": result.steps,
+                "best_epoch": result.best_epoch,
+                "trained_on": result.trained_on,
+            }
         counts = [parameter.numel() for parameter in network.parameters()]
         told["memory"] = {"parameters": sum(counts), "trainable": sum(counts) if method.loop else 0}
         told |= {"training_images": len(train), "started_from": None if start is None else str(start)}
@@ -171,6 +175,7 @@ def _train(
     import torch
 
     from hsipipe.tasks.representation.image_pool import ImagePool, LoaderSettings
+    from hsipipe.training import ranks
     from hsipipe.training.loop import fit as run_training
 
     training = settings_from(TrainingSettings, split(TrainingSettings, settings)[0], f"settings of {method.name}")
@@ -204,7 +209,7 @@ def _train(
             return {"loss": float(loss(model, batch))}
 
         whole = step_key(key, None if start is None else sha256_of(start))
-        with held(state / "lock", wait=True, busy="another process does this training"):
+        with ranks.training_lock(state):
             return run_training(
                 network,
                 draw_batch=draw_batch,

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from hsipipe.errors import UserError
 from hsipipe.files import sha256_of
 from hsipipe.keys import step_key
-from hsipipe.locks import held
 from hsipipe.methods import Method
 from hsipipe.randomness import generator_for, seed_for
 from hsipipe.report.figures.spectra import draw_pixel_spectra
@@ -26,6 +25,7 @@ from hsipipe.tasks.segmentation.case import CaseFile, Role
 from hsipipe.tasks.segmentation.shared.losses import spectral_loss
 from hsipipe.tasks.segmentation.shared.normalisers import Normaliser, fit_normaliser
 from hsipipe.tasks.segmentation.shared.resample import make_resampling
+from hsipipe.training import ranks
 from hsipipe.training.history import draw_history
 from hsipipe.training.loop import NEUTRAL
 from hsipipe.training.loop import fit as run_training
@@ -103,7 +103,7 @@ def fit_autoencoder(
     told: dict[str, Any] = {"seconds_to_train": 0.0, "steps": 0}
     if any(parameter.requires_grad for parameter in network.parameters()):
         started_in = time.monotonic() - began
-        with held(state / "lock", wait=True, busy="another process does this training"):
+        with ranks.training_lock(state):
             result = run_training(
                 network,
                 draw_batch=draw_batch,
@@ -116,8 +116,14 @@ def fit_autoencoder(
                 on_epoch=keep_epoch,
             )
         history = result.history
-        told = {"seconds_to_train": result.seconds + started_in, "steps": result.steps, "best_epoch": result.best_epoch}
+        told = {
+            "seconds_to_train": result.seconds + started_in,
+            "steps": result.steps,
+            "best_epoch": result.best_epoch,
+            "trained_on": result.trained_on,
+        }
     else:
+        ranks.end_helper()
         told["seconds_to_train"] = time.monotonic() - began
     network.cpu().eval()
     counts = [parameter.numel() for parameter in network.parameters() if parameter.requires_grad]
