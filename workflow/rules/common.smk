@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hsipipe.config import check_definitions, load_papers, load_paper
 from hsipipe.errors import UserError
+from hsipipe.folder import held_folder, problems_of_results
 from hsipipe.keys import code_key
-from hsipipe.locks import held
 from hsipipe.scenes.catalogue import read_catalogue
 from hsipipe.scenes.own_files import own_files
 
@@ -150,18 +150,22 @@ while_running = contextlib.ExitStack()  # what this process holds until it ends
 def hold_folder():
     """Keep other runs out of this folder for as long as this one lives."""
     try:
-        while_running.enter_context(
-            held(
-                ".snakemake/hsipipe.lock",
-                wait=False,
-                busy="another snakemake runs here",
-            )
-        )
+        while_running.enter_context(held_folder())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         os._exit(
             2
         )  # nothing has started yet, and Snakemake would turn an exception into a traceback
+
+
+# Results that were changed by hand or by a failing disk are told before anything is made from them. Only here: each job
+# checks its own inputs.
+if workflow.is_main_process and (problems := problems_of_results()):
+    for problem in problems[:10]:
+        print(f"error: {problem}", file=sys.stderr)
+    if len(problems) > 10:
+        print(f"error: {len(problems) - 10} more such files", file=sys.stderr)
+    sys.exit(2)
 
 
 def get_all_scenes():

@@ -1,8 +1,8 @@
 """Train a method on the training part of a case; a training that was interrupted goes on where it was."""
 
-from hsipipe.logs import job_log
+from hsipipe.job import job
 
-with job_log(snakemake.log[0]):
+with job(snakemake):
     from hsipipe.device import claim, set_threads
 
     claim(snakemake.resources.get("gpu", 0))  # the training loop works on what this process holds

@@ -1,0 +1,115 @@
+"""What became of the faults, as lines, as a table and as a page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import platform
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hsipipe.files import write_text
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one fault.
+
+    Attributes:
+        number, kind: which.
+        share: of the undisturbed span after which it struck.
+        did: what was done.
+        restarts: runs of the workflow after the disturbed one.
+        told: the errors whose remedies were followed.
+        verdict: `survived`, or how it failed.
+        seconds: in all.
+    """
+
+    number: int
+    kind: str
+    share: float
+    did: str
+    restarts: int
+    told: tuple[str, ...]
+    verdict: str
+    seconds: float
+
+    @property
+    def survived(self) -> bool:
+        """Whether the tables came out right in the end."""
+        return self.verdict == "survived"
+
+    def __str__(self) -> str:
+        told = "".join(f"\n     {line}" for line in self.told)
+        what = f"{self.kind} at {self.share:.0%} ({self.did})"
+        return f"{self.number:3d}  {what}: {self.verdict}, {self.restarts} restarts, {self.seconds:.0f} s{told}"
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """All outcomes, and what it took: seconds of the undisturbed study and of everything."""
+
+    outcomes: Sequence[Outcome]
+    span_s: float
+    seconds: float
+    cores: int
+    at_once: int
+
+    @property
+    def survived(self) -> int:
+        """How many faults were survived."""
+        return sum(outcome.survived for outcome in self.outcomes)
+
+    @property
+    def verdict(self) -> str:
+        """The campaign in one line."""
+        wrong = sum("wrong" in outcome.verdict or "lost" in outcome.verdict for outcome in self.outcomes)
+        return f"{self.survived} of {len(self.outcomes)} faults survived, {wrong} results lost or silently wrong"
+
+
+def write_report(campaign: Campaign, folder: Path) -> None:
+    """Write faults.csv, a row per fault, and faults.md."""
+    text = io.StringIO()
+    rows = [{**asdict(outcome), "told": " | ".join(outcome.told)} for outcome in campaign.outcomes]
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / "faults.csv", text.getvalue())
+    write_text(folder / "faults.md", page_of(campaign))
+
+
+def page_of(campaign: Campaign) -> str:
+    """The campaign as Markdown."""
+    kinds: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in campaign.outcomes:
+        kinds[outcome.kind].append(outcome)
+    lines = [
+        "# Faults",
+        "",
+        f"**{campaign.verdict}.**",
+        "",
+        "Written by `make fault-test` (tests/faults/run.py). A small study is disturbed in the middle of its work, at",
+        "times drawn from a fixed seed, and started again. A fault is survived if the score tables, their claims",
+        "included, end up byte for byte as those of the undisturbed study, where need be after doing what an error",
+        "message says. Each fault is a row of [faults.csv](faults.csv), with those messages.",
+        "",
+        "| fault | tried | survived | restarts | with an error told |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for kind, outcomes in sorted(kinds.items()):
+        restarts = sorted({outcome.restarts for outcome in outcomes})
+        spread = f"{restarts[0]} to {restarts[-1]}" if len(restarts) > 1 else f"{restarts[0]}"
+        survived, told = sum(outcome.survived for outcome in outcomes), sum(bool(outcome.told) for outcome in outcomes)
+        lines.append(f"| {kind} | {len(outcomes)} | {survived} | {spread} | {told} |")
+    lines += [
+        "",
+        f"Undisturbed, the study takes {campaign.span_s:.0f} s with {campaign.cores} cores; the campaign took "
+        f"{campaign.seconds / 60:.0f} min, {campaign.at_once} at a time, on a machine of {os.cpu_count()} cores "
+        f"({platform.machine()}, no GPU used) with a load of {os.getloadavg()[2]:.1f} in its last 15 minutes, the "
+        "campaign's own included.",
+        "",
+    ]
+    return "\n".join(lines)

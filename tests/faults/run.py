@@ -1,0 +1,174 @@
+"""The fault campaign: disturb a study in 30 ways, restart it, and compare its tables with the undisturbed ones.
+
+    make fault-test
+    python tests/faults/run.py --only 3 17        some of the faults
+    python tests/faults/run.py --at-once 8        several at a time, where there are cores
+
+A fault is survived if the study, restarted and helped as its error messages say, ends with the same bytes in its score
+tables. Silently other numbers, lost results, an error without a remedy, or a run that hangs is a failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import disks
+from kinds import KINDS, OF_TRAINING, ON_A_DISK, Scene, wait_until
+from outcome import Campaign, Outcome, write_report
+from processes import kill_marked
+from study import Study, remedy_of, seconds_of
+
+SEED = 20260
+RESTARTS = 4
+HANGS_AFTER_S = 600.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One fault: its number, its kind, and after which share of the undisturbed span it strikes."""
+
+    number: int
+    kind: str
+    share: float
+
+
+def plan_faults(seed: int = SEED) -> list[Plan]:
+    """All faults, in an order and at times that the seed draws."""
+    rng = random.Random(seed)
+    kinds = [kind for kind, (count, _) in KINDS.items() for _ in range(count)]
+    rng.shuffle(kinds)
+    return [Plan(number, kind, rng.random()) for number, kind in enumerate(kinds, start=1)]
+
+
+@dataclass
+class Trial:
+    """One fault in a folder of its own."""
+
+    plan: Plan
+    study: Study
+    reference: dict[str, bytes]
+    span_s: float
+    told: list[str] = field(default_factory=list)
+    restarts: int = 0
+
+    def run(self) -> Outcome:
+        """Strike, restart, compare."""
+        began = time.monotonic()
+        mounted = self.plan.kind in ON_A_DISK and disks.can_mount()
+        if mounted:
+            disks.mount_disk(self.study.folder / "results")
+        did = ""
+        try:
+            rng = random.Random(f"{SEED}/{self.plan.number}")
+            scene = Scene(self.study, self.study.start(), rng, self.span_s, mounted)
+            if self.plan.kind not in OF_TRAINING:
+                wait_until(scene, self.plan.share)
+            KINDS[self.plan.kind][1](scene)
+            verdict = self._see_through(scene)
+            did = scene.did
+        except Exception:
+            verdict = f"failed: {traceback.format_exc()[-800:]}"
+        finally:
+            kill_marked(self.study.mark)
+            while mounted and disks.unmount(self.study.folder / "results"):
+                pass
+        return Outcome(
+            self.plan.number,
+            self.plan.kind,
+            round(self.plan.share, 3),
+            did,
+            self.restarts,
+            tuple(self.told),
+            verdict,
+            round(time.monotonic() - began, 1),
+        )
+
+    def _see_through(self, scene: Scene) -> str:
+        """Restart until the study is finished; what became of it."""
+        ended = self.study.end(scene.running)
+        if ended.status is None:
+            return "failed: the disturbed run hung"
+        if ended.status == 0 and not self._is_right():
+            return "failed: silently wrong"
+        while self.restarts < RESTARTS:
+            self.restarts += 1
+            ended = self.study.run()
+            if ended.status is None:
+                return "failed: a restart hung"
+            if ended.status == 0:
+                return self._judge(scene)
+            if not ended.errors:
+                return f"failed: status {ended.status} without a clear error: {ended.output[-600:]}"
+            self._heed(ended.errors, scene)
+        return "failed: not finished after the restarts"
+
+    def _heed(self, errors: Sequence[str], scene: Scene) -> None:
+        """Do what the errors say."""
+        self.told += [line.replace(f"{self.study.folder}/", "") for line in errors if line not in self.told]
+        for line in errors:
+            for name in remedy_of(line):
+                (self.study.folder / name).unlink(missing_ok=True)
+        while scene.remedies:
+            scene.remedies.pop()()
+
+    def _judge(self, scene: Scene) -> str:
+        if not self._is_right():
+            return "failed: silently wrong or lost"
+        if scene.settles and "Nothing to be done" not in self.study.run().output:
+            return "failed: the finished study runs again"
+        return "survived"
+
+    def _is_right(self) -> bool:
+        return self.study.tables() == self.reference
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the campaign; 0 if all was survived."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", type=int, nargs="+", help="numbers of the faults to try; no report is written then")
+    parser.add_argument("--cores", type=int, default=2, help="of each study")
+    parser.add_argument("--at-once", type=int, default=1, help="studies at a time")
+    parser.add_argument("--folder", type=Path, help="where the studies run; kept (a temporary folder if absent)")
+    parser.add_argument("--report", type=Path, help="folder for faults.csv and faults.md")
+    options = parser.parse_args(arguments)
+    work = (options.folder or Path(tempfile.mkdtemp(prefix="hsipipe-faults-"))).resolve()
+    began = time.monotonic()
+    undisturbed = Study(work / "undisturbed", options.cores, HANGS_AFTER_S)
+    shutil.rmtree(undisturbed.folder, ignore_errors=True)
+    span_s = seconds_of(undisturbed)
+    reference = undisturbed.tables()
+    print(f"undisturbed: {span_s:.0f} s, {len(reference)} tables", flush=True)
+
+    def attempt(plan: Plan) -> Outcome:
+        folder = work / f"fault{plan.number:02d}"
+        shutil.rmtree(folder, ignore_errors=True)
+        outcome = Trial(plan, Study(folder, options.cores, HANGS_AFTER_S), reference, span_s).run()
+        print(f"{outcome}", flush=True)
+        if outcome.survived and options.folder is None:
+            shutil.rmtree(folder)
+        return outcome
+
+    plans = [plan for plan in plan_faults() if options.only is None or plan.number in options.only]
+    with ThreadPoolExecutor(options.at_once) as pool:
+        outcomes = list(pool.map(attempt, plans))
+    campaign = Campaign(outcomes, span_s, time.monotonic() - began, options.cores, options.at_once)
+    print(campaign.verdict)
+    if options.report is not None and options.only is None:
+        write_report(campaign, options.report)
+    if options.folder is None and campaign.survived == len(outcomes):
+        shutil.rmtree(work)
+    return 0 if campaign.survived == len(outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
