@@ -1,8 +1,9 @@
 """Judge a paper's claims by its scores."""
 
 from hsipipe.logs import job_log
+from hsipipe.provenance.steps import recorded_job
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), recorded_job(snakemake):
     from hsipipe.report.claims import check_claims
 
     check_claims(

@@ -1,8 +1,9 @@
 """Fetch the files of a scene, from the mirror folder or the network, and list them with their hashes."""
 
 from hsipipe.logs import job_log
+from hsipipe.provenance.steps import recorded_job
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), recorded_job(snakemake):
     from pathlib import Path
 
     from hsipipe.files import sha256_of, write_json

@@ -1,8 +1,9 @@
 """Run a variant on every test unit of a case."""
 
 from hsipipe.logs import job_log
+from hsipipe.provenance.steps import recorded_job
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), recorded_job(snakemake):
     from hsipipe.device import claim, set_threads
     from hsipipe.methods import find_method
     from hsipipe.tasks import load_task

@@ -1,8 +1,9 @@
 """Score a run: one row per unit and metric."""
 
 from hsipipe.logs import job_log
+from hsipipe.provenance.steps import recorded_job
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), recorded_job(snakemake):
     from hsipipe.tasks import load_task
     from hsipipe.tidy import write_scores
 

@@ -1,8 +1,9 @@
 """Train a method on the training part of a case; a training that was interrupted goes on where it was."""
 
 from hsipipe.logs import job_log
+from hsipipe.provenance.steps import recorded_job
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), recorded_job(snakemake):
     from hsipipe.device import claim, set_threads
 
     claim(snakemake.resources.get("gpu", 0))  # the training loop works on what this process holds
