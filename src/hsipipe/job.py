@@ -15,6 +15,7 @@ from hsipipe.errors import UserError
 from hsipipe.files import remove_leftovers
 from hsipipe.locks import held
 from hsipipe.logs import job_log
+from hsipipe.provenance.steps import recorded_job
 from hsipipe.seals import check_seal, remove_seal, write_seal
 
 LOCKS = Path(".snakemake/hsipipe-jobs")
@@ -50,7 +51,8 @@ def job(snakemake: Any) -> Iterator[None]:
         for path in outputs:
             remove_seal(path)
             remove_leftovers(path)
-        yield
+        with recorded_job(snakemake):
+            yield
         for path in outputs:
             write_seal(path)
 

@@ -11,6 +11,8 @@ from hsipipe.config import check_definitions, load_papers, load_paper
 from hsipipe.errors import UserError
 from hsipipe.folder import held_folder, problems_of_results
 from hsipipe.keys import code_key
+from hsipipe.provenance.places import record_paths
+from hsipipe.provenance.settle import settle
 from hsipipe.scenes.catalogue import read_catalogue
 from hsipipe.scenes.own_files import own_files
 
@@ -21,6 +23,8 @@ try:
     check_definitions([(paper.name, paper), *load_papers(CONFIG, but=paper.name)])
     catalogue = read_catalogue(CONFIG / "scenes.tsv")
     paper.check_scenes(catalogue)
+    # A job reads this file too (on a cluster); by then all is settled.
+    settled = settle(record_paths(paper) if workflow.is_main_process else [])
 except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
@@ -115,19 +119,29 @@ def get_model(wildcards):
     return f"results/{wildcards.task}/{case}/{wildcards.variant}/seed{wildcards.seed}/model.pt"
 
 
+def unless_same(paths):
+    """Files of the user's own; those whose content is what it was when results were made of them count as old."""
+    return [
+        ancient(path) if path in settled.same_sources else path
+        for path in map(str, paths)
+    ]
+
+
 def get_case_files(wildcards):
     """Files that a case reads besides its scenes."""
-    return [
+    files = [
         path
         for name in getattr(get_case(wildcards), "files", [])
         for path in own_files([], name)
     ]
+    return unless_same(files)
 
 
 def get_start(wildcards):
     """What a training starts from: the model of the encoder that it needs, or a file of weights; or nothing."""
     variant = get_variant(wildcards)
-    return paper.start_of(wildcards.task, wildcards.case, variant, wildcards.seed) or []
+    start = paper.start_of(wildcards.task, wildcards.case, variant, wildcards.seed)
+    return unless_same([start])[0] if start else []
 
 
 def run_paths(name, runs):
@@ -177,6 +191,11 @@ def get_all_models():
     return sorted({*run_paths("model.pt", paper.encoder_runs()), *models})
 
 
+def get_config_as_run():
+    """The config with what the command line made of it; without the folder of downloads, which is the machine's."""
+    return {key: value for key, value in config.items() if key != "mirror"}
+
+
 def get_paper_targets():
     folder = f"results/papers/{paper.name}"
     cases = [(task, case) for task, by_name in paper.cases.items() for case in by_name]
@@ -186,6 +205,7 @@ def get_paper_targets():
         *[f"results/{task}/{case}/bands.png" for task, case in cases],
         *([f"{folder}/claims.csv"] if paper.claims else []),
         f"{folder}/scores.csv",
+        f"{folder}/config.yaml",
         *run_paths("model.pt", paper.encoder_runs()),
     ]
 
@@ -194,7 +214,9 @@ def get_scene_files(wildcards):
     """What a scene is read from: the user's own files, or the manifest of a download."""
     own = paper.scenes.get(wildcards.scene)
     return (
-        own_files(own.files, own.labels) if own else f"downloads/{wildcards.scene}.json"
+        unless_same(own_files(own.files, own.labels))
+        if own
+        else f"downloads/{wildcards.scene}.json"
     )
 
 

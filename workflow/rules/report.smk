@@ -1,4 +1,24 @@
-# What a paper shows: tables, figures, claims.
+# What a paper shows: tables, figures, claims; and the config that asked for them.
+rule keep_config:
+    output:
+        config=f"results/papers/{paper.name}/config.yaml",
+    log:
+        f"logs/keep_config/{paper.name}.log",
+    localrule: True
+    conda:
+        "../../envs/hsipipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        config=get_config_as_run(),
+    message:
+        "Keep the config beside what it asked for"
+    script:
+        "../scripts/keep_config.py"
+
+
 rule write_table:
     input:
         scores=f"results/papers/{paper.name}/scores.csv",

@@ -1,0 +1,175 @@
+"""A bundle: all that a paper shows and how it came to be, in one archive with a hash of each file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hsipipe import __version__
+from hsipipe.config import Paper, load_paper, read_config
+from hsipipe.errors import UserError
+from hsipipe.files import atomic_path
+from hsipipe.provenance.digests import is_same, is_untouched
+from hsipipe.provenance.places import paper_folder, record_paths, result_folders
+from hsipipe.provenance.steps import Step, read_step
+from hsipipe.training.accounting import git_commit
+
+FORMAT = "hsipipe-bundle-1"
+MANIFEST = "manifest.json"
+LOCK = "requirements.lock"
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip archive can tell; the same for all, so that equal inputs give equal bytes
+CHUNK_BYTES = 1 << 20
+# Of the folders of cases and runs; of a paper's own folder everything is taken.
+ALWAYS = ("split.csv", "bands.csv", "bands.png", "run.json", "scores.csv")
+MODELS = ("model.pt", "loss_curves.png", "samples.png")
+PREDICTIONS = ("prediction.h5", "kept.h5")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What was written: the archive, its members without the manifest, and their bytes in all."""
+
+    path: Path
+    names: list[str]
+    size_bytes: int
+
+
+def write_bundle(
+    paper: str,
+    output: str | Path,
+    *,
+    root: str | Path = ".",
+    models: bool = False,
+    predictions: bool = False,
+    report: str | Path | None = None,
+) -> Bundle:
+    """Write the bundle of a paper that was run, as a zip archive; equal results give equal bytes.
+
+    In it, under the names that they have in the workflow: the config as run, scores, tables, figures and claims; split,
+    bands, run.json and scores of each run; the record of every step; requirements.lock; and `manifest.json`, which has
+    the sha256 and the bytes of each, and the versions of the code.
+
+    Args:
+        paper: its name, or its config file, of which the name is read.
+        output: the archive.
+        root: the folder that holds `results`.
+        models: with model.pt and its pictures.
+        predictions: with what was kept of predictions.
+        report: an archive or page that `snakemake --report` wrote.
+
+    Raises:
+        UserError: a paper that was not run to its end, or results that were changed after they were made.
+    """
+    base, target = Path(root), Path(output)
+    if target.suffix.lower() != ".zip":
+        raise UserError("a bundle is a zip archive", file=target, remedy="name it OUT.zip")
+    name = str(read_config(paper).get("paper")) if Path(paper).suffix in (".yaml", ".yml") else paper
+    config = base / paper_folder(name) / "config.yaml"
+    if not config.exists():
+        known = sorted(path.parent.name for path in base.glob("results/papers/*/config.yaml"))
+        raise UserError(
+            f"there are no results of the paper {name!r}",
+            file=config,
+            remedy=f"run it first; there are: {', '.join(known) or 'none'}",
+        )
+    loaded = load_paper(read_config(config), file=config)
+    records = record_paths(loaded, base)
+    steps = [read_step(path) for path in records]
+    members = {str(path.relative_to(base)): path for path in _files(loaded, base, models, predictions)}
+    members |= {str(path.relative_to(base)): path for path in records}
+    _check(loaded, steps, members)
+    if report is not None:
+        if not Path(report).is_file():
+            raise UserError("does not exist", file=report, remedy="make it with `snakemake --report report.zip`")
+        members[Path(report).name] = Path(report)
+    lock = _lock_file()
+    if lock is not None:
+        members[LOCK] = lock
+    if target.resolve() in {path.resolve() for path in members.values()}:
+        raise UserError("is part of the bundle", file=target, remedy="choose another output")
+    return _write(target, members, about=_about(loaded, steps))
+
+
+def _files(paper: Paper, base: Path, models: bool, predictions: bool) -> Iterator[Path]:
+    """The files of a paper that go into its bundle."""
+    shown = base / paper_folder(paper.name)
+    wanted = {*ALWAYS, *(MODELS if models else ()), *(PREDICTIONS if predictions else ())}
+    for folder in result_folders(paper):
+        for path in sorted((base / folder).glob("*")):
+            if path.is_file() and (path.name in wanted or (base / folder).is_relative_to(shown)):
+                yield path
+
+
+def _check(paper: Paper, steps: list[Step], members: dict[str, Path]) -> None:
+    """Refuse results that are not all there, or not what was recorded."""
+    shown = paper_folder(paper.name)
+    needed = [f"{shown}/scores.csv", *(f"{shown}/tables/{table}.csv" for table in paper.tables)]
+    needed += [f"results/{run.task}/{run.case}/{run.variant}/seed{run.seed}/run.json" for run in paper.runs()]
+    missing = [name for name in needed if name not in members]
+    if missing:
+        raise UserError(f"the paper was not run to its end: {len(missing)} files are missing", file=missing[0])
+    for step in steps:
+        for entry in step.outputs:
+            path = members.get(entry["path"])
+            if path is not None and not is_untouched(path, entry) and not is_same(path, entry):
+                raise UserError("was changed after it was made", file=path, remedy="remove it and run the paper again")
+
+
+def _lock_file() -> Path | None:
+    """The exact pins of the checkout that this code runs from; None where it was installed without them."""
+    path = Path(__file__).parents[3] / LOCK
+    return path if path.is_file() else None
+
+
+def _about(paper: Paper, steps: list[Step]) -> dict[str, Any]:
+    """What the manifest says besides the files: which paper, by which versions of the code, with which libraries."""
+    commits = Counter(step.environment.get("commit") or "no commit" for step in steps)
+    libraries: dict[str, set[str]] = {}
+    for step in steps:
+        for name, version in step.environment.get("libraries", {}).items():
+            libraries.setdefault(name, set()).add(version)
+    now = git_commit()
+    return {
+        "format": FORMAT,
+        "paper": paper.name,
+        "title": paper.title,
+        "size": paper.size,
+        "code": {
+            "bundled_by": {
+                "hsipipe": __version__,
+                "commit": now and now.rstrip("+"),
+                "dirty": (now or "").endswith("+"),
+            },
+            "steps_by_commit": dict(sorted(commits.items())),
+            "libraries": {name: sorted(versions) for name, versions in sorted(libraries.items())},
+        },
+    }
+
+
+def _write(target: Path, members: dict[str, Path], about: dict[str, Any]) -> Bundle:
+    files: dict[str, dict[str, Any]] = {}
+    with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, path in sorted(members.items()):
+            digest, size = hashlib.sha256(), 0
+            with open(path, "rb") as file, archive.open(_info(name), "w", force_zip64=True) as member:
+                while chunk := file.read(CHUNK_BYTES):
+                    digest.update(chunk)
+                    size += member.write(chunk)
+            files[name] = {"sha256": digest.hexdigest(), "bytes": size}
+        text = json.dumps({**about, "files": files}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        archive.writestr(_info(MANIFEST), text)
+    return Bundle(target, list(files), sum(entry["bytes"] for entry in files.values()))
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, EARLIEST)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.create_system = 3  # Unix, wherever it is made
+    info.external_attr = 0o100644 << 16
+    return info

@@ -1,0 +1,131 @@
+"""The walk from a file back through the steps that made it to sources, settings and code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hsipipe.errors import UserError
+from hsipipe.files import sha256_of
+from hsipipe.provenance.facts import facts_of
+from hsipipe.provenance.steps import Step, Steps
+from hsipipe.provenance.tree import Node
+
+SAME, CHANGED, MISSING, UNKNOWN = "as recorded", "CHANGED since it was made", "MISSING", "no record of how it was made"
+NOT_KEPT = "not kept: temporary"
+ABOVE = "told above"
+TEMPORARY = ("prediction.h5",)
+# Params that are no settings: where a step keeps things, and the hash of its code, which is told by itself.
+NO_SETTINGS = ("key", "state", "folder")
+LONGEST_LIST = 5
+
+
+class Walk:
+    """Goes back from files to what they were made from; each file is read and told once.
+
+    Attributes: root: the folder that holds `results`; problems: what is not as it was recorded, in words.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.steps = Steps(root)
+        self.problems: list[str] = []
+        self._told: set[str] = set()
+        self._digests: dict[str, str] = {}
+
+    def file(self, path: str, read: Mapping[str, Any] | None = None, *, deep: bool = True) -> Node:
+        """A file with what made it, and all that came before.
+
+        Args:
+            path: relative to the root.
+            read: the entry of the input in the record of the step that read it.
+            deep: whether to go on to the inputs of the step that made it.
+        """
+        step = self.steps.making(path)
+        state = self._state(path, step, read)
+        node = Node(path, state)
+        if path in self._told:
+            node.state = f"{state}; {ABOVE}" if state else ABOVE
+            return node
+        if deep:
+            self._told.add(path)
+        known = read if step is None else step.output(path)
+        if known is not None:
+            node.facts["sha256"] = known["sha256"]
+            node.facts["bytes"] = known["bytes"]
+        place = self.root / path
+        if place.exists():
+            node.facts |= self._facts(place, path)
+        if step is not None:
+            node.facts |= told_of(step)
+            if deep:
+                node.children += [self.file(entry["path"], entry) for entry in step.inputs]
+        if path.startswith("downloads/") and path.endswith(".json") and place.exists():
+            node.children += self._downloaded(place)
+        return node
+
+    def _facts(self, place: Path, path: str) -> dict[str, Any]:
+        try:
+            return facts_of(place)
+        except (OSError, ValueError, KeyError) as error:
+            self.problems.append(f"{path}: cannot be read ({str(error).splitlines()[0]})")
+            return {}
+
+    def _downloaded(self, manifest: Path) -> list[Node]:
+        """The files of a download, each compared with the manifest."""
+        nodes = []
+        for name, sha256 in json.loads(manifest.read_text(encoding="utf-8")).items():
+            nodes.append(Node(name, self._compare(name, sha256, gone=MISSING), {"sha256": sha256}))
+        return nodes
+
+    def _state(self, path: str, step: Step | None, read: Mapping[str, Any] | None) -> str:
+        """How a file compares with what is recorded of it by the step that made it and by the one that read it."""
+        made = None if step is None else step.output(path)
+        recorded = made or read
+        if recorded is None:
+            if not (self.root / path).exists():
+                raise UserError("does not exist", file=self.root / path)
+            return UNKNOWN
+        if read is not None and made is not None and made["sha256"] != read["sha256"]:
+            self.problems.append(f"{path}: was made again after it was read")
+            return "made again, with another content, after it was read"
+        gone = NOT_KEPT if Path(path).name in TEMPORARY else MISSING
+        return self._compare(path, recorded["sha256"], gone=gone)
+
+    def _compare(self, path: str, sha256: str, *, gone: str) -> str:
+        if path not in self._digests:
+            place = self.root / path
+            self._digests[path] = sha256_of(place) if place.is_file() else ""
+            if not self._digests[path]:
+                if gone == MISSING:
+                    self.problems.append(f"{path}: is missing")
+            elif self._digests[path] != sha256:
+                self.problems.append(f"{path}: was changed after it was made")
+        if not self._digests[path]:
+            return gone
+        return SAME if self._digests[path] == sha256 else CHANGED
+
+
+def told_of(step: Step) -> dict[str, Any]:
+    """A step in facts: what ran, by which code, with which settings, at what cost."""
+    around = step.environment
+    facts: dict[str, Any] = {"step": f"{step.step}, key {step.key}"}
+    commit = around.get("commit")
+    version = f"hsipipe {around.get('hsipipe')}" + (f", commit {commit}" if commit else "")
+    facts["code"] = f"{step.code or 'no hash'} ({version})"
+    settings = {name: value for name, value in step.params.items() if name not in NO_SETTINGS}
+    for name, value in settings.items():
+        facts[name.replace("_", " ")] = _shortened(value)
+    facts["run"] = f"{step.started}, {step.seconds:.3g} s, {step.threads} thread(s)"
+    return facts
+
+
+def _shortened(value: Any) -> Any:
+    """Long lists by their first entries and their length: a scene can be of thousands of files."""
+    if isinstance(value, list) and len(value) > LONGEST_LIST:
+        return [*map(_shortened, value[:LONGEST_LIST]), f"... {len(value)} in all"]
+    if isinstance(value, dict):
+        return {name: _shortened(inner) for name, inner in value.items()}
+    return value
