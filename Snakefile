@@ -27,9 +27,10 @@ include: "workflow/rules/scores.smk"
 include: "workflow/rules/report.smk"
 
 
-# A second snakemake in this folder is refused; a killed one leaves nothing behind.
+# A second snakemake in this folder is refused; a killed one leaves nothing behind. What code made the results is kept.
 onstart:
     hold_folder()
+    keep_code()
 
 
 rule all:

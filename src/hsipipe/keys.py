@@ -29,6 +29,7 @@ OF_TRAINING = tuple(
     f".training.{name}"
     for name in ("accounting", "history", "memory", "model_file", "out_of_memory", "pictures", "state")
 )
+_given_out: dict[str, tuple[str, ...]] = {}
 NEUTRAL = frozenset(f"{PACKAGE}{name}" for name in ("", ".tasks", *OF_TRAINING, *BOOKKEEPING))
 
 
@@ -106,9 +107,21 @@ def modules_used(names: Iterable[str]) -> list[str]:
 def code_key(*names: str) -> str:
     """A hash of the syntax trees of modules and of everything in this package that they import."""
     digest = hashlib.sha256()
-    for name in modules_used(names):
-        digest.update(f"{name}={_read_module(name)[0]}\n".encode())
-    return digest.hexdigest()[:16]
+    for name, own in code_of(names).items():
+        digest.update(f"{name}={own}\n".encode())
+    key = digest.hexdigest()[:16]
+    _given_out[key] = names
+    return key
+
+
+def code_of(names: Iterable[str]) -> dict[str, str]:
+    """What a key of these modules is made of: each module that counts, and the hash of its syntax tree."""
+    return {name: _read_module(name)[0] for name in modules_used(names)}
+
+
+def keys_given_out() -> dict[str, tuple[str, ...]]:
+    """The keys that this process made so far, each with the modules that it was asked for."""
+    return dict(_given_out)
 
 
 def step_key(*parts: Any) -> str:

@@ -11,6 +11,7 @@ from hsipipe.config import check_definitions, load_papers, load_paper
 from hsipipe.errors import UserError
 from hsipipe.folder import held_folder, problems_of_results
 from hsipipe.keys import code_key
+from hsipipe.provenance.code import keep_code
 from hsipipe.provenance.places import record_paths
 from hsipipe.provenance.settle import settle
 from hsipipe.scenes.catalogue import read_catalogue

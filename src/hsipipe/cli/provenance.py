@@ -15,8 +15,8 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
     explain.add_argument(
         "result", help="a table, scores, run, figure, model, case or scene; or TABLE.csv:VARIANT:METRIC"
     )
-    explain.add_argument("--row", metavar="VARIANT", help="the row of a number in a table")
-    explain.add_argument("--column", metavar="METRIC", help="its column, as the table's CSV names it")
+    explain.add_argument("--variant", help="the row of a number in a table or in scores")
+    explain.add_argument("--metric", help="its column, by the name in the CSV or by the heading")
     explain.add_argument("--case", help="its case, where the table has several")
     explain.add_argument("--json", action="store_true", help="one JSON object")
     explain.set_defaults(function=explain_result)
@@ -40,11 +40,14 @@ def explain_result(options: argparse.Namespace) -> int:
     """Print the tree of a result; 1 if something on the way is not as it was recorded."""
     from hsipipe.provenance.explain import explain
 
-    found = explain(options.result, variant=options.row, metric=options.column, case=options.case)
+    found = explain(options.result, variant=options.variant, metric=options.metric, case=options.case)
     if options.json:
-        print_json({"result": options.result, "problems": found.problems, "tree": found.tree.as_dict()})
+        told = {"problems": found.problems, "changed_since": found.since}
+        print_json({"result": options.result, **told, "tree": found.tree.as_dict()})
     else:
         print("\n".join(found.tree.lines()))
+        for line in found.since:
+            print(f"changed since: {line}")
         for problem in found.problems:
             print(f"not as recorded: {problem}")
     return 1 if found.problems else 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +32,17 @@ SHOWN_UNITS = 8
 
 @dataclass(frozen=True)
 class Explanation:
-    """The tree of a result, and what in it is not as it was recorded, a line each."""
+    """A result explained.
+
+    Attributes:
+        tree: the result, and what it was made from.
+        problems: what on the way is not as it was recorded, a line each.
+        since: how code and libraries of now differ from those that made it, a line each.
+    """
 
     tree: Node
     problems: list[str]
+    since: list[str]
 
 
 def explain(
@@ -44,44 +53,60 @@ def explain(
     Args:
         result: a table (csv, md, html, tex) or TABLE:VARIANT:METRIC, scores.csv of a paper or of a run, a run's folder
             or its run.json, a figure, model.pt, case.h5, or a scene.
-        variant, metric: row and column of a number of a table or of scores; both or none.
+        variant: row of a number of a table or of scores.
+        metric: its column, as the CSV or the heading names it; may be left out where there is one.
         case: where the table has several.
 
     Raises:
-        UserError: no such result, or no such number in it.
+        UserError: no such result, no such number in it, or a file that has no record.
     """
     path, variant, metric = _parse(str(result), variant, metric)
-    if (variant is None) != (metric is None):
-        raise UserError("a number needs its row and its column", remedy="give --row VARIANT and --column METRIC")
+    if variant is None and (metric is not None or case is not None):
+        raise UserError("a number needs its row", file=path, remedy="give --variant NAME --metric NAME")
     if path.is_dir():
         path = path / "run.json"
         if not path.exists():
             raise UserError("is no folder of a run", file=path.parent, remedy="give a file of the results")
     root, name = find_root(path)
     walk = Walk(root)
+    step = walk.steps.making(name)
+    if not path.exists() and step is None:
+        near = difflib.get_close_matches(path.name, _names_in(path.parent), n=1, cutoff=0.5)
+        remedy = f"did you mean {path.with_name(near[0])}?" if near else "give a file of the results"
+        raise UserError("does not exist", file=path, remedy=remedy)
     is_table = path.parent.name == "tables" and path.suffix in TABLE_SUFFIXES and not path.stem.endswith("_cost")
-    if variant is not None and metric is not None:
+    if variant is not None:
+        if not is_table and path.name != "scores.csv":
+            raise UserError("has no numbers to choose from", file=path, remedy="give a table or a scores.csv")
         tree = _number(walk, name, variant, metric, case, is_table=is_table)
-    elif is_table:
-        table = path.with_suffix(".csv")
-        lines = disagreements(table, path.parent.parent / "scores.csv", root, _task(walk, name))
-        walk.problems += [f"{name}: {line}" for line in lines]
-        tree = walk.file(name)
-        tree.facts = {"numbers": "; ".join(lines) or "all are what the scores of the runs give", **tree.facts}
+    elif step is None:
+        raise UserError(
+            "has no record of how it was made",
+            file=path,
+            remedy="remove it and run its paper again, which keeps one",
+        )
     else:
         tree = walk.file(name)
-    return Explanation(tree, walk.problems)
+        if is_table:
+            scores = path.parent.parent / "scores.csv"
+            lines = disagreements(path.with_suffix(".csv"), scores, root, _task(walk, name))
+            walk.problems += [f"{name}: {line}" for line in lines]
+            tree.facts = {"numbers": "; ".join(lines) or "all are what the scores of the runs give", **tree.facts}
+    tree.children += walk.now.environments()
+    return Explanation(tree, walk.problems, walk.now.lines())
 
 
 def _parse(result: str, variant: str | None, metric: str | None) -> tuple[Path, str | None, str | None]:
     """A result's path, row and column; TABLE:VARIANT:METRIC where no file has that name."""
-    path = Path(result)
-    if path.exists():
-        return path, variant, metric
+    path = Path(result).absolute()
     parts = result.split(":", 2)
-    if len(parts) == 3 and Path(parts[0]).exists():
-        return Path(parts[0]), variant or parts[1], metric or parts[2]
-    raise UserError("does not exist", file=result, remedy="give a file of the results, or TABLE.csv:VARIANT:METRIC")
+    if not path.exists() and len(parts) == 3 and Path(parts[0]).exists():
+        return Path(parts[0]).absolute(), variant or parts[1], metric or parts[2]
+    return path, variant, metric
+
+
+def _names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
 
 
 def find_root(path: Path) -> tuple[Path, str]:
@@ -90,7 +115,7 @@ def find_root(path: Path) -> tuple[Path, str]:
     Raises:
         UserError: the path lies in neither.
     """
-    whole = path.absolute()
+    whole = Path(os.path.normpath(path.absolute()))
     for parent in whole.parents:
         if parent.name in ("results", "downloads"):
             return parent.parent, str(whole.relative_to(parent.parent))
@@ -103,12 +128,12 @@ def _task(walk: Walk, table: str) -> str | None:
     return None if step is None else str(step.params["table"]["task"])
 
 
-def _number(walk: Walk, name: str, variant: str, metric: str, case: str | None, *, is_table: bool) -> Node:
+def _number(walk: Walk, name: str, variant: str, metric: str | None, case: str | None, *, is_table: bool) -> Node:
     """The tree of a number of a table, or of the mean of scores."""
     if is_table:
         scores = str(Path(name).parent.parent / "scores.csv")
         table = str(Path(name).with_suffix(".csv"))
-        row = choose(read_table(walk.root / table), walk.root / table, variant, metric, case)
+        row, metric = choose(read_table(walk.root / table), walk.root / table, variant, metric, case)
         if metric.startswith(PUBLISHED):
             return _published(walk, table, variant, metric, float(row[metric]))
         frame = read_scores(walk.root / scores)
@@ -116,7 +141,7 @@ def _number(walk: Walk, name: str, variant: str, metric: str, case: str | None, 
         shown = [walk.file(table, deep=False), walk.file(scores, deep=False)]
     else:
         frame = read_scores(walk.root / name)
-        row = choose(mean_scores(frame).assign(kind=""), walk.root / name, variant, metric, case)
+        row, metric = choose(mean_scores(frame).assign(kind=""), walk.root / name, variant, metric, case)
         number = number_of(row, frame, walk.root, str(row["task"]))
         shown = [walk.file(name, deep=False)] if Path(name).parent.name != f"seed{number.runs[0].seed}" else []
     printed = _with_spread(number.mean, number.sd)

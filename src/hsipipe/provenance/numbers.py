@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from hsipipe.errors import UserError, unknown
+from hsipipe.metrics.registry import METRICS
 from hsipipe.provenance.places import run_folder
 from hsipipe.report.costs import COSTS
 from hsipipe.report.scores import RUN, mean_of, mean_scores, read_scores
@@ -85,31 +86,55 @@ def read_table(path: Path) -> pd.DataFrame:
     return frame.reindex(columns=[*frame.columns, *({"case", "metric", "mean", "sd"} - {*frame.columns})])
 
 
-def choose(frame: pd.DataFrame, path: Path, variant: str, metric: str, case: str | None) -> pd.Series:
-    """The row of a table that holds a number.
+def choose(
+    frame: pd.DataFrame, path: Path, variant: str, metric: str | None, case: str | None
+) -> tuple[pd.Series, str]:
+    """The row of a table that holds a number, and the name of its metric.
+
+    Args:
+        metric: by the name that the CSV has, by the heading that the table prints, or by the heading of a published
+            column; None where the row has only one.
 
     Raises:
-        UserError: no such row or column, or several cases to choose from.
+        UserError: no such row or column, or several to choose from.
     """
     rows = frame[frame.variant == variant]
     if rows.empty:
-        raise unknown("row", variant, frame.variant.unique(), file=path)
-    if metric.startswith(PUBLISHED):
-        if metric not in frame or pd.isna(rows[metric].iloc[0]):
-            named = [name for name in map(str, frame) if name.startswith(PUBLISHED)]
-            known = [name for name in named if not pd.isna(rows[name].iloc[0])]
-            raise unknown(f"published number of {variant}", metric, known, file=path)
-        return rows.iloc[0]
-    metrics = list(rows.metric.dropna().unique())
-    if metric not in metrics:
-        raise unknown(f"column of row {variant!r}", metric, metrics, file=path)
-    rows = rows[rows.metric == metric]
+        raise unknown("variant", variant, frame.variant.unique(), file=path)
+    published = [name for name in map(str, frame) if name.startswith(PUBLISHED) and not pd.isna(rows[name].iloc[0])]
+    metrics = [str(name) for name in rows.metric.dropna().unique()]
+    name = _metric_named(metric, metrics, published, f"{path}: {variant}")
+    if name in published:
+        return rows.iloc[0], name
+    rows = rows[rows.metric == name]
     cases = list(rows.case)
     if case is None and len(cases) > 1:
-        raise UserError(f"{variant} has {metric} on {len(cases)} cases", file=path, remedy=f"--case {cases[0]}")
+        remedy = f"choose by --case: {', '.join(cases)}"
+        raise UserError(f"{variant} has {name} on {len(cases)} cases", file=path, remedy=remedy)
     if case is not None and case not in cases:
         raise unknown("case", case, cases, file=path)
-    return rows.iloc[0] if case is None else rows[rows.case == case].iloc[0]
+    return (rows if case is None else rows[rows.case == case]).iloc[0], name
+
+
+def _metric_named(given: str | None, metrics: Sequence[str], published: Sequence[str], where: str) -> str:
+    """The name of a metric of a row."""
+    if given is None:
+        if len(metrics) == 1:
+            return metrics[0]
+        raise UserError("has several numbers", file=where, remedy=f"choose by --metric: {', '.join(metrics)}")
+    if given in metrics or given in published:
+        return given
+    known = {**METRICS, **COSTS}
+    headings = {_bare(known[name].heading): name for name in metrics if name in known}
+    headings |= {_bare(name.removeprefix(PUBLISHED)): name for name in published}
+    if _bare(given) in headings:
+        return headings[_bare(given)]
+    raise unknown("metric", given, [*metrics, *published], file=where)
+
+
+def _bare(heading: str) -> str:
+    """A heading without arrow, unit and capitals."""
+    return heading.rstrip(" ↑↓").partition(" [")[0].strip().lower()
 
 
 def score_number(row: pd.Series, frame: pd.DataFrame, task: str) -> Number:

@@ -10,27 +10,32 @@ from typing import Any
 from hsipipe.errors import UserError
 from hsipipe.files import sha256_of
 from hsipipe.provenance.facts import facts_of
+from hsipipe.provenance.now import Now
 from hsipipe.provenance.steps import Step, Steps
 from hsipipe.provenance.tree import Node
 
-SAME, CHANGED, MISSING, UNKNOWN = "as recorded", "CHANGED since it was made", "MISSING", "no record of how it was made"
+SAME, CHANGED, MISSING, UNKNOWN = "as recorded", "CHANGED since", "MISSING", "no record of how it was made"
 NOT_KEPT = "not kept: temporary"
 ABOVE = "told above"
 TEMPORARY = ("prediction.h5",)
 # Params that are no settings: where a step keeps things, and the hash of its code, which is told by itself.
-NO_SETTINGS = ("key", "state", "folder")
+NO_SETTINGS = ("key", "script", "state", "folder")
 LONGEST_LIST = 5
 
 
 class Walk:
     """Goes back from files to what they were made from; each file is read and told once.
 
-    Attributes: root: the folder that holds `results`; problems: what is not as it was recorded, in words.
+    Attributes:
+        root: the folder that holds `results`.
+        now: compares the steps on the way with this program.
+        problems: what is not as it was recorded, in words.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.steps = Steps(root)
+        self.now = Now(root)
         self.problems: list[str] = []
         self._told: set[str] = set()
         self._digests: dict[str, str] = {}
@@ -53,18 +58,26 @@ class Walk:
             self._told.add(path)
         known = read if step is None else step.output(path)
         if known is not None:
-            node.facts["sha256"] = known["sha256"]
-            node.facts["bytes"] = known["bytes"]
+            node.facts |= {"sha256": known["sha256"], "bytes": known["bytes"]}
         place = self.root / path
         if place.exists():
             node.facts |= self._facts(place, path)
         if step is not None:
-            node.facts |= told_of(step)
+            node.facts |= self._told_of(step)
             if deep:
                 node.children += [self.file(entry["path"], entry) for entry in step.inputs]
         if path.startswith("downloads/") and path.endswith(".json") and place.exists():
             node.children += self._downloaded(place)
         return node
+
+    def _told_of(self, step: Step) -> dict[str, Any]:
+        """A step in facts: what ran, by which code, with which settings, at what cost."""
+        facts: dict[str, Any] = {"step": f"{step.step}, key {step.key}", "code": self.now.code(step)}
+        for name, value in step.params.items():
+            if name not in NO_SETTINGS and value not in ({}, [], None):
+                facts[name.replace("_", " ")] = _shortened(value)
+        facts["run"] = f"{step.started}, {step.seconds:.3g} s, {step.threads} thread(s)"
+        return facts
 
     def _facts(self, place: Path, path: str) -> dict[str, Any]:
         try:
@@ -87,39 +100,31 @@ class Walk:
         if recorded is None:
             if not (self.root / path).exists():
                 raise UserError("does not exist", file=self.root / path)
+            self._problem(f"{path}: has no record of how it was made")
             return UNKNOWN
         if read is not None and made is not None and made["sha256"] != read["sha256"]:
-            self.problems.append(f"{path}: was made again after it was read")
+            self._problem(f"{path}: was made again after it was read")
             return "made again, with another content, after it was read"
         gone = NOT_KEPT if Path(path).name in TEMPORARY else MISSING
-        return self._compare(path, recorded["sha256"], gone=gone)
+        done = "read" if made is None else "made"
+        return self._compare(path, recorded["sha256"], gone=gone, done=done)
 
-    def _compare(self, path: str, sha256: str, *, gone: str) -> str:
+    def _compare(self, path: str, sha256: str, *, gone: str, done: str = "fetched") -> str:
         if path not in self._digests:
             place = self.root / path
             self._digests[path] = sha256_of(place) if place.is_file() else ""
-            if not self._digests[path]:
-                if gone == MISSING:
-                    self.problems.append(f"{path}: is missing")
-            elif self._digests[path] != sha256:
-                self.problems.append(f"{path}: was changed after it was made")
         if not self._digests[path]:
+            if gone == MISSING:
+                self._problem(f"{path}: is missing")
             return gone
-        return SAME if self._digests[path] == sha256 else CHANGED
+        if self._digests[path] == sha256:
+            return SAME
+        self._problem(f"{path}: was changed after it was {done}")
+        return CHANGED
 
-
-def told_of(step: Step) -> dict[str, Any]:
-    """A step in facts: what ran, by which code, with which settings, at what cost."""
-    around = step.environment
-    facts: dict[str, Any] = {"step": f"{step.step}, key {step.key}"}
-    commit = around.get("commit")
-    version = f"hsipipe {around.get('hsipipe')}" + (f", commit {commit}" if commit else "")
-    facts["code"] = f"{step.code or 'no hash'} ({version})"
-    settings = {name: value for name, value in step.params.items() if name not in NO_SETTINGS}
-    for name, value in settings.items():
-        facts[name.replace("_", " ")] = _shortened(value)
-    facts["run"] = f"{step.started}, {step.seconds:.3g} s, {step.threads} thread(s)"
-    return facts
+    def _problem(self, text: str) -> None:
+        if text not in self.problems:
+            self.problems.append(text)
 
 
 def _shortened(value: Any) -> Any:
