@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from hsipipe.config import Paper
 from hsipipe.errors import UserError
 from hsipipe.job import disk_told
 from hsipipe.locks import held
-from hsipipe.seals import check_results, make_home
+from hsipipe.provenance.home import make_home
+from hsipipe.provenance.places import record_paths
+from hsipipe.provenance.settle import Settled, settle
 
 LOCK = Path(".snakemake/hsipipe.lock")
+SETTLING = Path(".snakemake/hsipipe-settling.lock")
+BUSY = "another snakemake runs here"
 WRITTEN = ("results", "downloads", "logs", ".snakemake")
 PROBE_BYTES = 2**18
 
@@ -25,7 +30,10 @@ def held_folder() -> Iterator[None]:
     Raises:
         UserError: another run is in it, or the disk is full or read-only.
     """
-    with held(LOCK, wait=False, busy="another snakemake runs here"):
+    with ExitStack() as locks:
+        # Whoever settles tries the lock of the folder, and would be taken for a run.
+        with held(SETTLING, wait=True, busy="another snakemake looks at the results"):
+            locks.enter_context(held(LOCK, wait=False, busy=BUSY))
         for name in WRITTEN:
             with disk_told():
                 check_writable(Path(name))
@@ -47,12 +55,14 @@ def check_writable(folder: Path) -> None:
         probe.unlink(missing_ok=True)
 
 
-def problems_of_results() -> list[UserError]:
-    """What is wrong with the results in the current folder; nothing while another run is at work on them."""
-    if not LOCK.exists():
-        return check_results(("results", "downloads"))
-    try:
-        with held(LOCK, wait=False, busy="another snakemake runs here"):
-            return check_results(("results", "downloads"))
-    except UserError:  # it is told when this one starts; a dry run may go on
-        return []
+def settle_folder(paper: Paper) -> Settled:
+    """Settle the results of a paper in the current folder; nothing is looked at while another run works on them."""
+    with ExitStack() as locks, disk_told():
+        if Path(".snakemake").is_dir():
+            locks.enter_context(held(SETTLING, wait=True, busy="another snakemake looks at the results"))
+            try:
+                with held(LOCK, wait=False, busy=BUSY):
+                    pass
+            except UserError:  # a run is refused when it starts; a dry run may go on
+                return Settled()
+        return settle(record_paths(paper))

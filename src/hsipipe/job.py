@@ -1,4 +1,4 @@
-"""What every job of the workflow does round its work: log, lock, check its inputs, seal its outputs."""
+"""What every job of the workflow does round its work: log, lock, remove leftovers, check its inputs, record itself."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from hsipipe.errors import UserError
 from hsipipe.files import remove_leftovers
 from hsipipe.locks import held
 from hsipipe.logs import job_log
-from hsipipe.provenance.steps import recorded_job
-from hsipipe.seals import check_seal, remove_seal, write_seal
+from hsipipe.provenance.steps import record_path, recorded_job
 
 LOCKS = Path(".snakemake/hsipipe-jobs")
 REMEDIES = {
@@ -36,7 +35,7 @@ def job(snakemake: Any) -> Iterator[None]:
     """Run the work of a script.
 
     Its prints go to the log. Two processes never do the same job at a time: one that a killed workflow left behind is
-    waited for. Inputs that were changed since they were made are refused, and outputs are sealed.
+    waited for. Inputs that were changed since they were made are refused.
     """
     # Worker processes of a training would else begin by running the script, as they do with any program's main file.
     vars(sys.modules["__main__"]).pop("__file__", None)
@@ -46,15 +45,10 @@ def job(snakemake: Any) -> Iterator[None]:
         disk_told(),
         held(job_lock(outputs), wait=True, busy="a process left over does this"),
     ):
-        for path in snakemake.input:
-            check_seal(path)
-        for path in outputs:
-            remove_seal(path)
+        for path in [*map(Path, outputs), record_path(snakemake.rule, outputs[0])]:
             remove_leftovers(path)
         with recorded_job(snakemake):
             yield
-        for path in outputs:
-            write_seal(path)
 
 
 def job_lock(outputs: Sequence[str]) -> Path:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from hsipipe.config import check_definitions, load_papers, load_paper
 from hsipipe.errors import UserError
-from hsipipe.folder import held_folder, problems_of_results
+from hsipipe.folder import held_folder, settle_folder
 from hsipipe.keys import code_key
 from hsipipe.provenance.code import keep_code
-from hsipipe.provenance.places import record_paths
-from hsipipe.provenance.settle import settle
+from hsipipe.provenance.settle import Settled
 from hsipipe.scenes.catalogue import read_catalogue
 from hsipipe.scenes.own_files import own_files
 
@@ -24,10 +23,21 @@ try:
     check_definitions([(paper.name, paper), *load_papers(CONFIG, but=paper.name)])
     catalogue = read_catalogue(CONFIG / "scenes.tsv")
     paper.check_scenes(catalogue)
-    # A job reads this file too (on a cluster); by then all is settled.
-    settled = settle(record_paths(paper) if workflow.is_main_process else [])
+    # A job reads this file too (on a cluster); by then all is settled, and it checks its own inputs.
+    settled = settle_folder(paper) if workflow.is_main_process else Settled()
 except UserError as error:
     print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+# Results that were changed by hand or by a failing disk are told before anything is made from them.
+if settled.problems:
+    for problem in settled.problems[:10]:
+        print(f"error: {problem}", file=sys.stderr)
+    if len(settled.problems) > 10:
+        print(
+            f"error: {len(settled.problems) - 10} more such results; deal with these first",
+            file=sys.stderr,
+        )
     sys.exit(2)
 
 
@@ -171,16 +181,6 @@ def hold_folder():
         os._exit(
             2
         )  # nothing has started yet, and Snakemake would turn an exception into a traceback
-
-
-# Results that were changed by hand or by a failing disk are told before anything is made from them. Only here: each job
-# checks its own inputs.
-if workflow.is_main_process and (problems := problems_of_results()):
-    for problem in problems[:10]:
-        print(f"error: {problem}", file=sys.stderr)
-    if len(problems) > 10:
-        print(f"error: {len(problems) - 10} more such files", file=sys.stderr)
-    sys.exit(2)
 
 
 def get_all_scenes():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hsipipe.errors import UserError
 from hsipipe.files import sha256_of
 
 
@@ -26,6 +28,11 @@ def is_untouched(path: str | Path, entry: Mapping[str, Any]) -> bool:
     return {"bytes": stat.st_size, **_times(stat)} == {name: entry.get(name) for name in ("bytes", *_times(stat))}
 
 
+def times_of(path: str | Path) -> dict[str, int]:
+    """The times of a file's last modification and change (ns), as recorded."""
+    return _times(os.stat(path))
+
+
 def _times(stat: os.stat_result) -> dict[str, int]:
     return {"mtime_ns": stat.st_mtime_ns, "ctime_ns": stat.st_ctime_ns}
 
@@ -33,3 +40,11 @@ def _times(stat: os.stat_result) -> dict[str, int]:
 def is_same(path: str | Path, entry: Mapping[str, Any]) -> bool:
     """Whether a file's content is that of its entry; read whole unless its size differs."""
     return os.stat(path).st_size == entry["bytes"] and sha256_of(path) == entry["sha256"]
+
+
+def altered(path: str | Path, entry: Mapping[str, Any]) -> UserError:
+    """The error for a result whose content is not that of its entry."""
+    size = os.stat(path).st_size
+    found = "other content" if size == entry["bytes"] else f"{size:,} bytes instead of {entry['bytes']:,}"
+    remedy = f"delete it to have it made again: rm {shlex.quote(str(path))}"
+    return UserError("was changed after its step had written it", file=path, found=found, remedy=remedy)

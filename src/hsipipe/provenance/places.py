@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hsipipe.config import Paper
-from hsipipe.provenance.steps import FOLDER
+from hsipipe.provenance.steps import FOLDER, record_files
 
 
 def run_folder(task: str, case: str, variant: str, seed: int | str) -> Path:
@@ -38,5 +38,5 @@ def record_paths(paper: Paper, root: str | Path = ".") -> list[Path]:
     ]
     found = [path for path in making if path.exists()]
     for folder in result_folders(paper):
-        found += sorted((base / folder / FOLDER).glob("*.json"))
+        found += record_files(base / folder)
     return found

@@ -7,25 +7,26 @@ those that the workflow uses: relative to the folder that holds `results`.
 from __future__ import annotations
 
 import json
-import os
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hsipipe.errors import UserError
-from hsipipe.files import sha256_of, write_json
+from hsipipe.files import write_json
 from hsipipe.keys import step_key
-from hsipipe.provenance.digests import entry_of, is_untouched
+from hsipipe.provenance.digests import altered, entry_of, is_same, is_untouched, times_of
+from hsipipe.provenance.home import read_home
 from hsipipe.training.accounting import environment
 
 FOLDER = ".steps"
 FORMAT = "hsipipe-step-1"
-# Smaller files are read anew rather than looked up in the record of the step that made them.
-LOOKED_UP_BYTES = 1 << 20
+# Of what steps make; other files in their folders are the user's.
+RESULTS = (".h5", ".csv", ".json", ".pt", ".png", ".svg", ".md", ".tex", ".html", ".yaml")
 
 Named = Sequence[tuple[str, str]]  # (name in the rule, path)
 
@@ -44,6 +45,7 @@ class Step:
         started: UTC, to the second. seconds: it took.
         threads: that it had.
         environment: versions, commit, system, processor, GPU.
+        home: the name of the study folder that it ran in (`hsipipe.provenance.home`).
     """
 
     step: str
@@ -57,6 +59,7 @@ class Step:
     seconds: float
     threads: int | None = None
     environment: dict[str, Any] = field(default_factory=dict)
+    home: str = ""
     format: str = FORMAT
 
     def output(self, path: str) -> dict[str, Any] | None:
@@ -81,21 +84,53 @@ def read_step(path: str | Path) -> Step:
     Raises:
         UserError: it is damaged, or of another version.
     """
-    remedy = "remove it; what it tells of counts as made before records were kept"
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        step = Step(**content) if found == FORMAT else None
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ValueError(f"no record of format {FORMAT}")
+        step = Step(**content)
+        if not all(map(_is_whole, step.inputs)) or not all(map(_is_whole, step.outputs)):
+            raise ValueError("a file without path, hash or size")
+        return step
     except (ValueError, TypeError) as error:
-        raise UserError("is not a whole record of a step", file=path, found=str(error), remedy=remedy) from error
-    if step is None:
-        raise UserError(f"is not a record of format {FORMAT}", file=path, found=found, remedy=remedy)
-    return step
+        files = " ".join(shlex.quote(str(file)) for file in [path, *_untold_files(Path(path))])
+        raise UserError(
+            "is not the whole record of a step, so that nothing is known of its results",
+            file=path,
+            found=str(error),
+            remedy=f"delete it with them to have them made again: rm {files}",
+        ) from error
+
+
+def _is_whole(entry: Any) -> bool:
+    kinds = {"path": str, "sha256": str, "bytes": int}
+    return isinstance(entry, dict) and all(isinstance(entry.get(name), kind) for name, kind in kinds.items())
+
+
+def _untold_files(damaged: Path) -> list[Path]:
+    """The results in the folder of a damaged record that no whole record tells of: its own are among them."""
+    told = set()
+    for other in record_files(damaged.parents[1]):
+        try:
+            told |= {Path(entry["path"]).name for entry in json.loads(other.read_text(encoding="utf-8"))["outputs"]}
+        except (ValueError, TypeError, KeyError):
+            continue  # damaged too
+    beside = (path for path in damaged.parents[1].iterdir() if path.is_file() and path.suffix in RESULTS)
+    return sorted(path for path in beside if path.name not in told and not path.name.startswith("."))
+
+
+def record_files(folder: str | Path) -> list[Path]:
+    """The records of the steps whose first output is in a folder, by name; not those that are being written."""
+    return sorted(path for path in (Path(folder) / FOLDER).glob("*.json") if not path.name.startswith("."))
 
 
 def steps_in(folder: str | Path) -> list[Step]:
-    """The records of the steps whose first output is in a folder, by name."""
-    return [read_step(path) for path in sorted((Path(folder) / FOLDER).glob("*.json"))]
+    """The steps whose first output is in a folder, by name."""
+    steps = []
+    for path in record_files(folder):
+        with suppress(FileNotFoundError):  # another step that starts now forgets its own
+            steps.append(read_step(path))
+    return steps
 
 
 class Steps:
@@ -117,6 +152,37 @@ class Steps:
             self._folders[folder] = {entry["path"]: step for step in steps for entry in step.outputs}
         return self._folders[folder].get(path)
 
+    def checked(self, path: str) -> dict[str, Any]:
+        """What is recorded of a file that is about to be read.
+
+        A file that no step made is read for it; a result only if its times are not those of its record, which are then
+        brought up to date (Snakemake touches every result once).
+
+        Raises:
+            UserError: a result that was changed after its step had written it.
+        """
+        made = self.making(path)
+        entry = None if made is None else made.output(path)
+        if made is None or entry is None:
+            return entry_of(path)
+        if not is_untouched(path, entry):
+            found = times_of(path)
+            if not is_same(path, entry):
+                raise altered(path, entry)
+            entry.update(found)
+            with suppress(PermissionError):  # results that may only be read are found right again each time
+                write_step(made, self.root)
+        return {"sha256": entry["sha256"], "bytes": entry["bytes"]}
+
+
+def forget(outputs: Sequence[str]) -> None:
+    """Remove every record that tells of one of these files, whichever step made them before."""
+    names = set(outputs)
+    for folder in {Path(path).parent for path in outputs}:
+        for step in steps_in(folder):
+            if not names.isdisjoint(entry["path"] for entry in step.outputs):
+                record_path(step.step, step.outputs[0]["path"]).unlink(missing_ok=True)
+
 
 @contextmanager
 def recorded(
@@ -130,12 +196,12 @@ def recorded(
 ) -> Iterator[None]:
     """Record a step that runs in the block: nothing is left of an earlier record while it runs or if it fails.
 
-    An input that another step made is not read for its digest if its size and times are still those of the record.
+    Raises:
+        UserError: an input is a result that was changed after its step had written it.
     """
-    place = record_path(step, outputs[0][1])
-    place.unlink(missing_ok=True)
+    forget([path for _, path in outputs])
     steps = Steps()
-    read = [{"name": name, "path": path, **_input_entry(path, steps)} for name, path in inputs]
+    read = [{"name": name, "path": path, **steps.checked(path)} for name, path in inputs]
     started, clock = datetime.now(UTC), time.monotonic()
     yield
     seconds = time.monotonic() - clock
@@ -154,6 +220,7 @@ def recorded(
             seconds=seconds,
             threads=threads,
             environment=environment(),
+            home=read_home(),
         )
     )
 
@@ -177,15 +244,3 @@ def _named(files: Any) -> list[tuple[str, str]]:
         for path in [value] if isinstance(value, str) else value:
             names.setdefault(str(path), name)
     return [(names.get(path, ""), path) for path in dict.fromkeys(map(str, files))]
-
-
-def _input_entry(path: str, steps: Steps) -> dict[str, Any]:
-    """The digest of an input: from the record of the step that made it if it is untouched, else read."""
-    made = steps.making(path)
-    if made is None:
-        return entry_of(path)
-    entry = made.output(path)
-    assert entry is not None
-    if os.stat(path).st_size > LOOKED_UP_BYTES and is_untouched(path, entry):
-        return {"sha256": entry["sha256"], "bytes": entry["bytes"]}
-    return {"sha256": sha256_of(path), "bytes": os.stat(path).st_size}
