@@ -1,5 +1,6 @@
 """A small study as the workflow leaves it, made by the functions that its scripts call."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -8,11 +9,15 @@ import numpy as np
 import pytest
 import yaml
 
-from hsipipe.config import load_paper
+from hsipipe.config import ClaimSettings
 from hsipipe.files import write_json, write_text
+from hsipipe.keys import code_key
+from hsipipe.provenance.code import keep_code
 from hsipipe.provenance.steps import recorded
+from hsipipe.report.claims import check_claims
 from hsipipe.report.tables import write_cost_table, write_table
 from hsipipe.scenes.scene import Item, write_scene
+from hsipipe.settings import settings_from
 from hsipipe.tidy import Score, collect_scores, write_scores
 
 CONFIG = {
@@ -23,6 +28,7 @@ CONFIG = {
         "cases": {"c": {"scenes": ["field"], "noise": "hyspecnet"}},
         "variants": {"noisy": {"method": "noisy"}, "net": {"method": "qrnn3d", "channels": 2}},
     },
+    "claims": [{"claim": "Net is better", "task": "denoising", "case": "c", "better": "net", "than": ["noisy"]}],
     "tables": {
         "t": {
             "task": "denoising",
@@ -41,9 +47,10 @@ PAPER = "results/papers/p"
 def step(name, inputs, outputs, wildcards=None, **params):
     """A recorded step; inputs and outputs by name in the rule."""
     given = {"key": f"code-of-{name}", **params}
+    read = [(kind, path) for kind, paths in inputs.items() for path in ([paths] if isinstance(paths, str) else paths)]
     return recorded(
         name,
-        inputs=list(inputs.items()),
+        inputs=read,
         outputs=list(outputs.items()),
         params=given,
         wildcards=wildcards or {},
@@ -101,7 +108,7 @@ def make_run(variant, seed):
 def make_paper(folders):
     scores = [f"{folder}/scores.csv" for folder in folders]
     joined = f"{PAPER}/scores.csv"
-    with step("collect_scores", {f"scores{place}": path for place, path in enumerate(scores)}, {"scores": joined}):
+    with step("collect_scores", {"scores": scores}, {"scores": joined}):
         collect_scores(scores, joined)
     with step("keep_config", {}, {"config": f"{PAPER}/config.yaml"}):
         write_text(f"{PAPER}/config.yaml", yaml.safe_dump(CONFIG, sort_keys=False))
@@ -114,11 +121,21 @@ def make_paper(folders):
     rows = {name: {"title": name, "kind": "direct"} for name in ("noisy", "net")}
     table = {"title": "T", "note": "", **CONFIG["tables"]["t"], "rows": rows, "simulated": {"c": True}}
     records = [f"{folder}/run.json" for folder in folders]
-    inputs = {"scores": joined, **{f"record{place}": path for place, path in enumerate(records)}}
-    cost = f"{PAPER}/tables/t_cost.csv"
-    with step("write_table", inputs, {**outputs, "cost": cost}, {"table": "t"}, table=table):
+    cost, key = f"{PAPER}/tables/t_cost.csv", code_key("hsipipe.report.tables")
+    inputs = {"scores": joined, "records": records}
+    with step("write_table", inputs, {**outputs, "cost": cost}, {"table": "t"}, table=table, key=key):
         write_table(joined, table, records, **outputs)
         write_cost_table(records, cost)
+    claims = [dataclasses.asdict(settings_from(ClaimSettings, claim, "claims")) for claim in CONFIG["claims"]]
+    judged = {
+        "csv": f"{PAPER}/claims.csv",
+        "markdown": f"{PAPER}/claims.md",
+        "html": f"{PAPER}/claims.html",
+    }
+    about = {"paper": "p", "size": "demo", "claims": claims}
+    with step("check_claims", {"scores": joined}, judged, key=code_key("hsipipe.report.claims"), **about):
+        check_claims(joined, [], claims, paper="p", size="demo", **judged)
+    keep_code()
 
 
 @pytest.fixture(scope="session")
@@ -144,8 +161,3 @@ def study(made_study, tmp_path, monkeypatch):
 def remake_scene():
     """Makes the scene of the study again."""
     return make_scene
-
-
-@pytest.fixture
-def paper():
-    return load_paper(CONFIG)

@@ -67,7 +67,6 @@ def test_a_key_that_is_not_explained(key, text):
 def test_explain_names_the_modules(study):
     kept = {"modules": list(MODULES), "code": keys.code_of(MODULES)}
     kept["code"]["hsipipe.report.page"] = "another"
-    (study / FOLDER).mkdir(parents=True)
     (study / FOLDER / "code-of-train_method.json").write_text(json.dumps(kept))
     found = explain("results/denoising/c/net/seed0")
     assert found.problems == []

@@ -23,7 +23,7 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
 
     bundle = verbs.add_parser("bundle", parents=[common], help="all that a paper shows, with hashes, in one archive")
     bundle.add_argument("paper", help="its name, or its config file")
-    bundle.add_argument("output", help="OUT.zip")
+    bundle.add_argument("-o", "--output", required=True, metavar="FILE", help="FILE.zip, FILE.tar or FILE.tar.gz")
     bundle.add_argument("--models", action="store_true", help="with trained models")
     bundle.add_argument("--predictions", action="store_true", help="with the predictions that were kept")
     bundle.add_argument("--report", metavar="FILE", help="with the report that `snakemake --report FILE` wrote")
@@ -31,7 +31,7 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
     bundle.set_defaults(function=bundle_paper)
 
     verify = verbs.add_parser("verify", parents=[common], help="check a bundle: hashes, and tables against scores")
-    verify.add_argument("bundle", help="an archive that `hsipipe bundle` wrote")
+    verify.add_argument("bundle", help="an archive that `hsipipe bundle` wrote, or the folder that it was unpacked to")
     verify.add_argument("--json", action="store_true", help="one JSON object")
     verify.set_defaults(function=verify_bundle)
 
@@ -79,11 +79,13 @@ def verify_bundle(options: argparse.Namespace) -> int:
 
     verdict = verify(options.bundle)
     if options.json:
-        told = {"files": verdict.files, "tables": verdict.tables, **verdict.about}
+        told = {"files": verdict.files, "recomputed": verdict.recomputed, **verdict.about}
         print_json({"bundle": options.bundle, "verified": not verdict.problems, "problems": verdict.problems, **told})
     else:
         for problem in verdict.problems:
             print(problem)
         state = f"{len(verdict.problems)} problems" if verdict.problems else "verified"
-        print(f"{options.bundle}: {state}; {verdict.files} files, {verdict.tables} tables computed anew")
+        print(
+            f"{options.bundle}: {state}; {verdict.files} files, {len(verdict.recomputed)} tables and claims made anew"
+        )
     return 1 if verdict.problems else 0

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hsipipe import __version__
 from hsipipe.config import Paper, load_paper, read_config
-from hsipipe.errors import UserError
-from hsipipe.files import atomic_path
-from hsipipe.provenance.digests import is_same, is_untouched
+from hsipipe.errors import UserError, unknown
+from hsipipe.files import sha256_of
+from hsipipe.provenance.archive import check_ending, write_archive
+from hsipipe.provenance.code import code_path
+from hsipipe.provenance.digests import altered, is_same, is_untouched
 from hsipipe.provenance.places import paper_folder, record_paths, result_folders
 from hsipipe.provenance.steps import Step, read_step
 from hsipipe.training.accounting import git_commit
@@ -23,8 +23,6 @@ from hsipipe.training.accounting import git_commit
 FORMAT = "hsipipe-bundle-1"
 MANIFEST = "manifest.json"
 LOCK = "requirements.lock"
-EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip archive can tell; the same for all, so that equal inputs give equal bytes
-CHUNK_BYTES = 1 << 20
 # Of the folders of cases and runs; of a paper's own folder everything is taken.
 ALWAYS = ("split.csv", "bands.csv", "bands.png", "run.json", "scores.csv")
 MODELS = ("model.pt", "loss_curves.png", "samples.png")
@@ -49,15 +47,15 @@ def write_bundle(
     predictions: bool = False,
     report: str | Path | None = None,
 ) -> Bundle:
-    """Write the bundle of a paper that was run, as a zip archive; equal results give equal bytes.
+    """Write the bundle of a paper that was run, as a zip or tar archive; equal results give equal bytes.
 
     In it, under the names that they have in the workflow: the config as run, scores, tables, figures and claims; split,
-    bands, run.json and scores of each run; the record of every step; requirements.lock; and `manifest.json`, which has
-    the sha256 and the bytes of each, and the versions of the code.
+    bands, run.json and scores of each run; the record of every step and the modules that it used; what was downloaded;
+    requirements.lock; and `manifest.json`, which has the sha256 and the bytes of each, and the versions of the code.
 
     Args:
         paper: its name, or its config file, of which the name is read.
-        output: the archive.
+        output: the archive, named .zip, .tar or .tar.gz.
         root: the folder that holds `results`.
         models: with model.pt and its pictures.
         predictions: with what was kept of predictions.
@@ -67,22 +65,17 @@ def write_bundle(
         UserError: a paper that was not run to its end, or results that were changed after they were made.
     """
     base, target = Path(root), Path(output)
-    if target.suffix.lower() != ".zip":
-        raise UserError("a bundle is a zip archive", file=target, remedy="name it OUT.zip")
+    check_ending(target)
     name = str(read_config(paper).get("paper")) if Path(paper).suffix in (".yaml", ".yml") else paper
     config = base / paper_folder(name) / "config.yaml"
     if not config.exists():
         known = sorted(path.parent.name for path in base.glob("results/papers/*/config.yaml"))
-        raise UserError(
-            f"there are no results of the paper {name!r}",
-            file=config,
-            remedy=f"run it first; there are: {', '.join(known) or 'none'}",
-        )
+        raise unknown("paper with results", name, known, file=base / "results/papers")
     loaded = load_paper(read_config(config), file=config)
     records = record_paths(loaded, base)
     steps = [read_step(path) for path in records]
     members = {str(path.relative_to(base)): path for path in _files(loaded, base, models, predictions)}
-    members |= {str(path.relative_to(base)): path for path in records}
+    members |= {str(path.relative_to(base)): path for path in (*records, *_explanations(steps, base))}
     _check(loaded, steps, members)
     if report is not None:
         if not Path(report).is_file():
@@ -106,6 +99,13 @@ def _files(paper: Paper, base: Path, models: bool, predictions: bool) -> Iterato
                 yield path
 
 
+def _explanations(steps: list[Step], base: Path) -> Iterator[Path]:
+    """What the keys of the steps' code stand for, and the lists of what was downloaded."""
+    keys = sorted({step.code for step in steps if step.code})
+    downloaded = [base / step.outputs[0]["path"] for step in steps if step.step == "download_scene"]
+    yield from (path for path in (*(code_path(key, base) for key in keys), *downloaded) if path.is_file())
+
+
 def _check(paper: Paper, steps: list[Step], members: dict[str, Path]) -> None:
     """Refuse results that are not all there, or not what was recorded."""
     shown = paper_folder(paper.name)
@@ -118,7 +118,7 @@ def _check(paper: Paper, steps: list[Step], members: dict[str, Path]) -> None:
         for entry in step.outputs:
             path = members.get(entry["path"])
             if path is not None and not is_untouched(path, entry) and not is_same(path, entry):
-                raise UserError("was changed after it was made", file=path, remedy="remove it and run the paper again")
+                raise altered(path, entry)
 
 
 def _lock_file() -> Path | None:
@@ -152,24 +152,9 @@ def _about(paper: Paper, steps: list[Step]) -> dict[str, Any]:
     }
 
 
-def _write(target: Path, members: dict[str, Path], about: dict[str, Any]) -> Bundle:
-    files: dict[str, dict[str, Any]] = {}
-    with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, path in sorted(members.items()):
-            digest, size = hashlib.sha256(), 0
-            with open(path, "rb") as file, archive.open(_info(name), "w", force_zip64=True) as member:
-                while chunk := file.read(CHUNK_BYTES):
-                    digest.update(chunk)
-                    size += member.write(chunk)
-            files[name] = {"sha256": digest.hexdigest(), "bytes": size}
-        text = json.dumps({**about, "files": files}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        archive.writestr(_info(MANIFEST), text)
+def _write(target: Path, members: Mapping[str, Path], about: dict[str, Any]) -> Bundle:
+    files = {name: {"sha256": sha256_of(path), "bytes": path.stat().st_size} for name, path in sorted(members.items())}
+    text = json.dumps({**about, "files": files}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    # The manifest first: whoever reads the archive from its start knows what to expect.
+    write_archive(target, {MANIFEST: text.encode(), **{name: members[name] for name in files}})
     return Bundle(target, list(files), sum(entry["bytes"] for entry in files.values()))
-
-
-def _info(name: str) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name, EARLIEST)
-    info.compress_type = zipfile.ZIP_DEFLATED
-    info.create_system = 3  # Unix, wherever it is made
-    info.external_attr = 0o100644 << 16
-    return info

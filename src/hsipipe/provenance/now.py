@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ class Now:
             around = step.environment
             facts = {key: around[key] for key in MACHINE if around.get(key) is not None}
             facts["versions"] = versions_of(around)
-            found.setdefault(repr(facts), (facts, []))[1].append(name)
+            found.setdefault(json.dumps(facts, sort_keys=True), (facts, []))[1].append(name)
         if len(found) == 1:
             return [Node("environment", facts=facts) for facts, _ in found.values()]
         return [

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hsipipe.errors import UserError
-from hsipipe.files import write_json
+from hsipipe.files import write_text
 from hsipipe.keys import step_key
 from hsipipe.provenance.digests import altered, entry_of, is_same, is_untouched, times_of
 from hsipipe.provenance.home import read_home
@@ -74,8 +74,9 @@ def record_path(step: str, first_output: str | Path) -> Path:
 
 
 def write_step(step: Step, root: str | Path = ".") -> None:
-    """Write a record to its place."""
-    write_json(Path(root) / record_path(step.step, step.outputs[0]["path"]), asdict(step))
+    """Write a record to its place. Its entries keep their order, which is that of a table's rows."""
+    text = json.dumps(asdict(step), indent=1) + "\n"
+    write_text(Path(root) / record_path(step.step, step.outputs[0]["path"]), text)
 
 
 def read_step(path: str | Path) -> Step:
