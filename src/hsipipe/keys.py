@@ -78,10 +78,15 @@ def _read_module(name: str) -> tuple[str, frozenset[str]]:
     ours = frozenset(
         other for other in imported if other.partition(".")[0] == PACKAGE and other != name and _module_path(other)
     )
-    digest = hashlib.sha256(ast.dump(_Docstrings().visit(tree)).encode())
+    digest = hashlib.sha256(_acts(tree))
     for data in _data_files(tree, path.parent):
         digest.update(data.read_bytes())
     return digest.hexdigest(), ours
+
+
+def _acts(tree: ast.Module) -> bytes:
+    """A syntax tree as bytes: what acts in it. To be called last, since it takes the docstrings out."""
+    return ast.dump(_Docstrings().visit(tree)).encode()
 
 
 def _data_files(tree: ast.AST, folder: Path) -> list[Path]:
@@ -122,6 +127,12 @@ def code_of(names: Iterable[str]) -> dict[str, str]:
 def keys_given_out() -> dict[str, tuple[str, ...]]:
     """The keys that this process made so far, each with the modules that it was asked for."""
     return dict(_given_out)
+
+
+@cache
+def file_key(path: Path) -> str:
+    """A hash of the syntax tree of one file of code, whatever it imports."""
+    return hashlib.sha256(_acts(ast.parse(path.read_text(encoding="utf-8")))).hexdigest()[:16]
 
 
 def step_key(*parts: Any) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from hsipipe.config import check_definitions, load_papers, load_paper
 from hsipipe.errors import UserError
 from hsipipe.folder import held_folder, settle_folder
-from hsipipe.keys import code_key
+from hsipipe.keys import code_key, file_key
 from hsipipe.provenance.code import keep_code
 from hsipipe.provenance.settle import Settled
 from hsipipe.scenes.catalogue import read_catalogue
@@ -52,6 +52,11 @@ wildcard_constraints:
 def alternatives(names):
     """A wildcard constraint that allows these names only."""
     return "|".join(re.escape(name) for name in names) or "none"
+
+
+def script_key(rule):
+    """A hash of what a rule's script does; the hash of what it calls is the rule's `key`."""
+    return file_key(Path(workflow.basedir) / "workflow/scripts" / f"{rule}.py")
 
 
 def get_case(wildcards):

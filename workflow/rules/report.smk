@@ -12,6 +12,7 @@ rule keep_config:
         mem_mb=500,
         runtime=10,
     params:
+        script=script_key("keep_config"),
         config=get_config_as_run(),
     message:
         "Keep the config beside what it asked for"
@@ -48,6 +49,7 @@ rule write_table:
     params:
         table=get_table,
         key=code_key("hsipipe.report.tables"),
+        script=script_key("write_table"),
     message:
         "Write table {wildcards.table}"
     script:
@@ -82,6 +84,7 @@ rule draw_figure:
         figure=get_figure,
         case_settings=get_figure_case_settings,
         key=get_figure_key,
+        script=script_key("draw_figure"),
     message:
         "Draw figure {wildcards.figure}"
     script:
@@ -115,6 +118,7 @@ rule check_claims:
         size=paper.size,
         claims=[dataclasses.asdict(claim) for claim in paper.claims],
         key=code_key("hsipipe.report.claims"),
+        script=script_key("check_claims"),
     message:
         "Judge the claims of the paper"
     script:
@@ -146,6 +150,7 @@ rule draw_bands:
     params:
         settings=get_case_settings("bands"),
         key=code_key("hsipipe.cases.bands", "hsipipe.bands.figure"),
+        script=script_key("draw_bands"),
     message:
         "Draw where the bands of case {wildcards.case} fall"
     script:
