@@ -189,5 +189,5 @@ def test_mistakes_are_one_line(study, capsys, arguments, message):
 def test_a_damaged_record_is_an_error(study):
     record = Path(f"{CASE}/.steps/split_case-split.json")
     record.write_text(record.read_text()[:50])
-    with pytest.raises(UserError, match=r"is not a whole record of a step.*remove it"):
+    with pytest.raises(UserError, match=r"is not the whole record of a step.*delete it"):
         explain(f"{CASE}/split.csv")
