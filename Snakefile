@@ -27,6 +27,9 @@ include: "workflow/rules/scores.smk"
 include: "workflow/rules/report.smk"
 
 
+tell_other_code()
+
+
 # A second snakemake in this folder is refused; a killed one leaves nothing behind. What code made the results is kept.
 onstart:
     hold_folder()

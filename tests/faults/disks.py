@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import h5py
+
 DISK = "size=64m"
 
 
@@ -71,6 +73,17 @@ def corrupt(path: Path, how: str, rng: random.Random) -> None:
     with open(path, "r+b") as file:
         file.write(content)
         file.truncate()
+
+
+def edit_number(path: Path) -> str:
+    """Change the first number of the largest array of real numbers in an HDF5 file; what was changed."""
+    with h5py.File(path, "r+") as file:
+        arrays: list[h5py.Dataset] = []
+        file.visititems(lambda _, node: arrays.append(node) if isinstance(node, h5py.Dataset) else None)
+        array = max((array for array in arrays if array.dtype.kind == "f" and array.size), key=lambda array: array.size)
+        first = (0,) * array.ndim
+        array[first] = array[first] + 1
+        return f"{array.name}{list(first)} made larger by 1"
 
 
 def shift_times(paths: list[Path], seconds: float) -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import disks
 from processes import Process, kill, kill_marked, marked, wait_for
-from study import Study
+from study import Course, Study
 
 DAY_S = 86400.0
 SMALL_FILE_BYTES = 20_000
+CASE = "results/*/*/case.h5"
 
 
 @dataclass
@@ -26,7 +27,7 @@ class Scene:
     Attributes:
         study, running: the study and its scheduler.
         rng: draws all that is drawn.
-        span_s: seconds that the undisturbed study takes.
+        course: that of the undisturbed study.
         mounted: whether the results lie on a disk of their own.
         did: what was done, in words.
         remedies: undo a fault that lasts; called when an error asks for it, and at the end.
@@ -36,7 +37,7 @@ class Scene:
     study: Study
     running: subprocess.Popen[bytes]
     rng: random.Random
-    span_s: float
+    course: Course
     mounted: bool
     did: str = ""
     remedies: list[Callable[[], object]] = field(default_factory=list)
@@ -70,7 +71,7 @@ class Scene:
 
     def pause(self, share: float) -> None:
         """Wait for up to a share of the study's span, or its end."""
-        wait_for(lambda: self.ended, self.rng.random() * share * self.span_s)
+        wait_for(lambda: self.ended, self.rng.random() * share * self.course.span_s)
 
     def files(self, *patterns: str) -> list[Path]:
         """The files of the study that match."""
@@ -134,7 +135,12 @@ def forbid_writing(scene: Scene) -> None:
     folders = [scene.results, *(path for path in scene.results.rglob("*") if path.is_dir())]
     for folder in folders:
         folder.chmod(0o555)
-    scene.remedies.append(lambda: [folder.chmod(0o755) for folder in folders])
+
+    def allow() -> None:
+        for folder in folders:
+            folder.chmod(0o755)
+
+    scene.remedies.append(allow)
     scene.did = f"{len(folders)} folders without write permission"
 
 
@@ -171,6 +177,22 @@ def damage(*patterns: str) -> Callable[[Scene], None]:
     return apply
 
 
+def edit_case(scene: Scene) -> None:
+    """All dies, and somebody changes a number in a case: the file is whole, and not what its step wrote."""
+    wait_for(lambda: scene.files(CASE) or scene.ended, scene.study.limit_s)
+    scene.pause(0.15)
+    scene.kill_all()
+    files = scene.files(CASE)
+    if not files:
+        scene.did = "none was there"
+        return
+    before = files[0].stat()
+    scene.did = disks.edit_number(files[0])
+    if scene.rng.random() < 0.5:
+        os.utime(files[0], ns=(before.st_atime_ns, before.st_mtime_ns))
+        scene.did += ", its date kept"
+
+
 def jump_clock(scene: Scene) -> None:
     """All dies; the clock was a day ahead, or behind, while some or all of the files were written."""
     scene.kill_all()
@@ -201,24 +223,32 @@ def leave_locks(scene: Scene) -> None:
 
 KINDS: dict[str, tuple[int, Callable[[Scene], None]]] = {
     "kill -9 of scheduler and jobs": (4, kill_group),
-    "kill -9 of the scheduler alone": (4, kill_scheduler),
+    "kill -9 of the scheduler alone": (3, kill_scheduler),
     "kill -9 of a job": (4, kill_job),
     "kill -9 of a data worker": (2, kill_worker),
     "full disk": (2, fill_disk),
     "read-only results": (2, forbid_writing),
     "two runs in one folder": (2, run_twice),
-    "damaged case file": (2, damage("results/*/*/case.h5")),
+    "damaged case file": (2, damage(CASE)),
+    "edited case file": (1, edit_case),
     "damaged checkpoint": (2, damage("results/.state/**/last.ckpt", "results/.state/**/finished.pt")),
     "damaged score file": (2, damage("results/*/*/*/seed*/scores.csv", "results/papers/*/scores.csv")),
+    "damaged record of a step": (1, damage("results/**/.steps/*.json")),
     "clock jump": (2, jump_clock),
-    "stale locks": (2, leave_locks),
+    "stale locks": (1, leave_locks),
 }
 """How often each kind is tried, and what it does."""
+QUICK = ("kill -9 of scheduler and jobs", "damaged score file", "clock jump")
+"""Kinds that are tried once each where there is little time."""
+WITH_WORKER = ("kill -9 of a data worker",)
 ON_A_DISK = ("full disk", "read-only results")  # the results lie on a disk of their own
 OF_TRAINING = ("kill -9 of a data worker", "damaged checkpoint")  # these wait for the training, whenever that is
 
 
 def wait_until(scene: Scene, share: float) -> None:
-    """Let a study run for a share of its span."""
+    """Let a study come as far as the undisturbed one was after a share of its span, however fast the machine is now."""
     began = time.monotonic()
-    wait_for(lambda: scene.ended or time.monotonic() - began >= share * scene.span_s, scene.study.limit_s)
+    done, rest_s = scene.course.moment(share)
+    wait_for(lambda: scene.ended or scene.study.steps_done() >= done, scene.study.limit_s)
+    pace = (time.monotonic() - began) / scene.course.second(done) if done else 1.0
+    wait_for(lambda: scene.ended, rest_s * pace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import platform
 from collections import defaultdict
@@ -68,6 +69,13 @@ class Campaign:
         """The campaign in one line."""
         wrong = sum("wrong" in outcome.verdict or "lost" in outcome.verdict for outcome in self.outcomes)
         return f"{self.survived} of {len(self.outcomes)} faults survived, {wrong} results lost or silently wrong"
+
+
+def read_outcomes(path: Path) -> dict[int, Outcome]:
+    """What an earlier campaign wrote of its faults, by number; of one that was tried again, the last."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    outcomes = [Outcome(**{**content, "told": tuple(content["told"])}) for content in map(json.loads, lines)]
+    return {outcome.number: outcome for outcome in outcomes}
 
 
 def write_report(campaign: Campaign, folder: Path) -> None:

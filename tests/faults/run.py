@@ -1,7 +1,9 @@
 """The fault campaign: disturb a study in 30 ways, restart it, and compare its tables with the undisturbed ones.
 
     make fault-test
+    python tests/faults/run.py --list             what they are
     python tests/faults/run.py --only 3 17        some of the faults
+    python tests/faults/run.py --quick            one of each of three kinds, on a study without a training
     python tests/faults/run.py --at-once 8        several at a time, where there are cores
 
 A fault is survived if the study, restarted and helped as its error messages say, ends with the same bytes in its score
@@ -11,6 +13,7 @@ tables. Silently other numbers, lost results, an error without a remedy, or a ru
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import shutil
 import sys
@@ -19,18 +22,20 @@ import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Lock
 
 import disks
-from kinds import KINDS, OF_TRAINING, ON_A_DISK, Scene, wait_until
-from outcome import Campaign, Outcome, write_report
+from kinds import KINDS, OF_TRAINING, ON_A_DISK, QUICK, WITH_WORKER, Scene, wait_until
+from outcome import Campaign, Outcome, read_outcomes, write_report
 from processes import kill_marked
-from study import Study, remedy_of, seconds_of
+from study import Course, Study, course_of, remedy_of
 
 SEED = 20260
 RESTARTS = 4
-HANGS_AFTER_S = 600.0
+HANGS_AFTER_S = 900.0
+OUTCOMES = "outcomes.jsonl"  # a line per fault that is over
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,12 @@ def plan_faults(seed: int = SEED) -> list[Plan]:
     return [Plan(number, kind, rng.random()) for number, kind in enumerate(kinds, start=1)]
 
 
+def quick_faults(seed: int = SEED) -> list[Plan]:
+    """One fault of each of a few kinds."""
+    rng = random.Random(seed)
+    return [Plan(number, kind, rng.uniform(0.3, 0.8)) for number, kind in enumerate(QUICK, start=1)]
+
+
 @dataclass
 class Trial:
     """One fault in a folder of its own."""
@@ -57,7 +68,7 @@ class Trial:
     plan: Plan
     study: Study
     reference: dict[str, bytes]
-    span_s: float
+    course: Course
     told: list[str] = field(default_factory=list)
     restarts: int = 0
 
@@ -70,7 +81,7 @@ class Trial:
         did = ""
         try:
             rng = random.Random(f"{SEED}/{self.plan.number}")
-            scene = Scene(self.study, self.study.start(), rng, self.span_s, mounted)
+            scene = Scene(self.study, self.study.start(), rng, self.course, mounted)
             if self.plan.kind not in OF_TRAINING:
                 wait_until(scene, self.plan.share)
             KINDS[self.plan.kind][1](scene)
@@ -135,35 +146,55 @@ class Trial:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the campaign; 0 if all was survived."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", type=int, nargs="+", help="numbers of the faults to try; no report is written then")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--only", type=int, nargs="+", help="numbers of the faults to try; no report is written then")
+    chosen.add_argument(
+        "--quick", action="store_true", help="three faults on a smaller study; no report is written then"
+    )
+    chosen.add_argument("--list", action="store_true", help="print the faults and end")
     parser.add_argument("--cores", type=int, default=2, help="of each study")
     parser.add_argument("--at-once", type=int, default=1, help="studies at a time")
     parser.add_argument("--folder", type=Path, help="where the studies run; kept (a temporary folder if absent)")
+    parser.add_argument("--go-on", action="store_true", help="take over what an interrupted campaign left in --folder")
     parser.add_argument("--report", type=Path, help="folder for faults.csv and faults.md")
     options = parser.parse_args(arguments)
+    plans = quick_faults() if options.quick else plan_faults()
+    plans = [plan for plan in plans if options.only is None or plan.number in options.only]
+    if options.list:
+        print("\n".join(f"{plan.number:3d}  {plan.kind} at {plan.share:.0%}" for plan in plans))
+        return 0
     work = (options.folder or Path(tempfile.mkdtemp(prefix="hsipipe-faults-"))).resolve()
     began = time.monotonic()
-    undisturbed = Study(work / "undisturbed", options.cores, HANGS_AFTER_S)
-    shutil.rmtree(undisturbed.folder, ignore_errors=True)
-    span_s = seconds_of(undisturbed)
+
+    def fresh_study(name: str, *, has_worker: bool = False) -> Study:
+        shutil.rmtree(work / name, ignore_errors=True)
+        return Study(work / name, options.cores, HANGS_AFTER_S, has_worker=has_worker, is_quick=options.quick)
+
+    undisturbed = fresh_study("undisturbed")
+    course = course_of(undisturbed)
     reference = undisturbed.tables()
-    print(f"undisturbed: {span_s:.0f} s, {len(reference)} tables", flush=True)
+    print(f"undisturbed: {course.span_s:.0f} s, {len(reference)} tables", flush=True)
+
+    kept = read_outcomes(work / OUTCOMES) if options.go_on else {}
+    lock = Lock()
 
     def attempt(plan: Plan) -> Outcome:
-        folder = work / f"fault{plan.number:02d}"
-        shutil.rmtree(folder, ignore_errors=True)
-        outcome = Trial(plan, Study(folder, options.cores, HANGS_AFTER_S), reference, span_s).run()
+        if plan.number in kept:
+            return kept[plan.number]
+        study = fresh_study(f"fault{plan.number:02d}", has_worker=plan.kind in WITH_WORKER)
+        outcome = Trial(plan, study, reference, course).run()
+        with lock, open(work / OUTCOMES, "a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(outcome)) + "\n")
         print(f"{outcome}", flush=True)
         if outcome.survived and options.folder is None:
-            shutil.rmtree(folder)
+            shutil.rmtree(study.folder)
         return outcome
 
-    plans = [plan for plan in plan_faults() if options.only is None or plan.number in options.only]
     with ThreadPoolExecutor(options.at_once) as pool:
         outcomes = list(pool.map(attempt, plans))
-    campaign = Campaign(outcomes, span_s, time.monotonic() - began, options.cores, options.at_once)
+    campaign = Campaign(outcomes, course.span_s, time.monotonic() - began, options.cores, options.at_once)
     print(campaign.verdict)
-    if options.report is not None and options.only is None:
+    if options.report is not None and options.only is None and not options.quick:
         write_report(campaign, options.report)
     if options.folder is None and campaign.survived == len(outcomes):
         shutil.rmtree(work)

@@ -12,10 +12,14 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from processes import MARK, kill_marked
+import yaml
+from processes import MARK, kill_marked, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Path(__file__).resolve().parent / "study.yaml"
+LOADER = {"memory_mb": 0, "workers": 1}  # a process that reads the images, as for those of a large study
+PAPER = "results/papers/faults"
+TARGETS = [f"{PAPER}/{name}" for name in ("scores.csv", "tables/fault-wings.md", "config.yaml", "claims.csv")]
 TABLES = ("results/papers/*/scores.csv", "results/papers/*/tables/*.csv", "results/papers/*/claims.csv")
 
 
@@ -41,12 +45,16 @@ class Study:
         cores: that it may use.
         limit_s: a run that takes longer is taken for one that hangs.
         file_limit: bytes that a file may have from now on, or None.
+        has_worker: whether a process of its own reads the images of the training; scores do not depend on it.
+        is_quick: whether it goes without a training.
     """
 
     folder: Path
     cores: int
     limit_s: float
     file_limit: int | None = None
+    has_worker: bool = False
+    is_quick: bool = False
     outputs: list[Path] = field(default_factory=list)
 
     @property
@@ -60,8 +68,14 @@ class Study:
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-        command += ["--directory", str(self.folder), "--configfile", str(CONFIG), "--cores", str(self.cores)]
-        command += ["--workflow-profile", str(ROOT / "profiles/default")]
+        command += [
+            *(TARGETS[:-1] if self.is_quick else TARGETS),
+            "--directory",
+            str(self.folder),
+            "--cores",
+            str(self.cores),
+        ]
+        command += ["--configfile", str(self._write_config()), "--workflow-profile", str(ROOT / "profiles/default")]
         # One thread: sums in another order would give other last digits.
         own = {MARK: self.mark, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
         path = self.folder / f"output{len(self.outputs)}.txt"
@@ -78,6 +92,16 @@ class Study:
                 preexec_fn=self._limit if self.file_limit else None,
             )
 
+    def _write_config(self) -> Path:
+        config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+        if self.has_worker:
+            config["representation"]["variants"]["simclr"]["loader"] = LOADER
+        if self.is_quick:
+            del config["claims"], config["representation"]["variants"]["simclr"]
+        path = self.folder / "study.yaml"
+        path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        return path
+
     def _limit(self) -> None:
         assert self.file_limit is not None
         resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_limit, self.file_limit))
@@ -93,6 +117,12 @@ class Study:
             kill_marked(self.mark)
             running.wait()
         return Ended(status, path.read_text(encoding="utf-8", errors="replace"))
+
+    def steps_done(self) -> int:
+        """How many steps the present run has done."""
+        text = self.outputs[-1].read_text(encoding="utf-8", errors="replace")
+        counts = re.findall(r"^(\d+) of \d+ steps", text, flags=re.MULTILINE)
+        return int(counts[-1]) if counts else 0
 
     def run(self) -> Ended:
         """Start the workflow and wait for its end."""
@@ -114,14 +144,39 @@ def remedy_of(line: str) -> list[str]:
     return found[1].split() if found else []
 
 
-def seconds_of(study: Study) -> float:
-    """Run a study undisturbed: wall seconds.
+@dataclass(frozen=True)
+class Course:
+    """How an undisturbed study went: seconds from its start to the end of each of its steps, and to its own."""
+
+    steps_s: list[float]
+    span_s: float
+
+    def moment(self, share: float) -> tuple[int, float]:
+        """After a share of the span: how many steps are done by then, and the seconds since the last of these."""
+        done = sum(second <= share * self.span_s for second in self.steps_s)
+        return done, share * self.span_s - self.second(done)
+
+    def second(self, steps: int) -> float:
+        """When so many steps were done."""
+        return self.steps_s[steps - 1] if steps else 0.0
+
+
+def course_of(study: Study) -> Course:
+    """Run a study undisturbed.
 
     Raises:
         RuntimeError: it fails by itself.
     """
     began = time.monotonic()
-    ended = study.run()
+    running = study.start()
+    steps: list[float] = []
+
+    def look() -> bool:
+        steps.extend([time.monotonic() - began] * (study.steps_done() - len(steps)))
+        return running.poll() is not None
+
+    wait_for(look, study.limit_s)
+    ended = study.end(running)
     if ended.status != 0:
         raise RuntimeError(f"the undisturbed study ended with status {ended.status}:\n{ended.output[-3000:]}")
-    return time.monotonic() - began
+    return Course(steps, time.monotonic() - began)

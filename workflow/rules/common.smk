@@ -6,6 +6,7 @@ import re
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 from hsipipe.config import check_definitions, load_papers, load_paper
 from hsipipe.errors import UserError
@@ -13,6 +14,7 @@ from hsipipe.folder import held_folder, settle_folder
 from hsipipe.keys import code_key, file_key
 from hsipipe.provenance.code import keep_code
 from hsipipe.provenance.settle import Settled
+from hsipipe.provenance.versions import told_of_other_code
 from hsipipe.scenes.catalogue import read_catalogue
 from hsipipe.scenes.own_files import own_files
 
@@ -365,3 +367,21 @@ def get_figure_case(wildcards):
 
 def get_figure_labels(wildcards):
     return {"figure": paper.figures[wildcards.figure].kind}
+
+
+def get_code(step, wildcards):
+    """The hash of the code that a step uses now; None if the paper has no such step."""
+    keys = {rule.name: dict(rule.params.items()).get("key") for rule in workflow.rules}
+    key = keys.get(step)
+    if not callable(key):
+        return key
+    try:
+        return key(SimpleNamespace(**dict(wildcards)))
+    except (UserError, KeyError):
+        return None
+
+
+def tell_other_code():
+    """Say which results of this paper were made by another version of the code."""
+    if told := told_of_other_code(settled.steps, get_code):
+        print(f"note: {told}", file=sys.stderr)

@@ -86,13 +86,7 @@ def read_step(path: str | Path) -> Step:
         UserError: it is damaged, or of another version.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError(f"no record of format {FORMAT}")
-        step = Step(**content)
-        if not all(map(_is_whole, step.inputs)) or not all(map(_is_whole, step.outputs)):
-            raise ValueError("a file without path, hash or size")
-        return step
+        return _parse(Path(path))
     except (ValueError, TypeError) as error:
         files = " ".join(shlex.quote(str(file)) for file in [path, *_untold_files(Path(path))])
         raise UserError(
@@ -101,6 +95,17 @@ def read_step(path: str | Path) -> Step:
             found=str(error),
             remedy=f"delete it with them to have them made again: rm {files}",
         ) from error
+
+
+def _parse(path: Path) -> Step:
+    """Read a record; ValueError or TypeError if it is not whole."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"no record of format {FORMAT}")
+    step = Step(**content)
+    if not all(map(_is_whole, step.inputs)) or not all(map(_is_whole, step.outputs)):
+        raise ValueError("a file without path, hash or size")
+    return step
 
 
 def _is_whole(entry: Any) -> bool:
@@ -112,10 +117,8 @@ def _untold_files(damaged: Path) -> list[Path]:
     """The results in the folder of a damaged record that no whole record tells of: its own are among them."""
     told = set()
     for other in record_files(damaged.parents[1]):
-        try:
-            told |= {Path(entry["path"]).name for entry in json.loads(other.read_text(encoding="utf-8"))["outputs"]}
-        except (ValueError, TypeError, KeyError):
-            continue  # damaged too
+        with suppress(ValueError, TypeError):
+            told |= {Path(entry["path"]).name for entry in _parse(other).outputs}
     beside = (path for path in damaged.parents[1].iterdir() if path.is_file() and path.suffix in RESULTS)
     return sorted(path for path in beside if path.name not in told and not path.name.startswith("."))
 
