@@ -12,7 +12,9 @@ import pytest
 from hsipipe.cli import main
 from hsipipe.errors import UserError
 from hsipipe.files import sha256_of
-from hsipipe.provenance.bundle import MANIFEST, write_bundle
+from hsipipe.provenance.bundle import write_bundle
+from hsipipe.provenance.explain import explain
+from hsipipe.provenance.places import MANIFEST
 from hsipipe.provenance.verify import verify
 
 ENDINGS = ("zip", "tar", "tar.gz")
@@ -96,6 +98,15 @@ def test_an_unpacked_bundle_is_verified(unpacked):
     verdict = verify(unpacked)
     assert verdict.problems == []
     assert len(verdict.recomputed) == 2
+
+
+def test_numbers_of_an_unpacked_bundle_are_explained(unpacked):
+    table = unpacked / PAPER / "tables/t.csv"
+    found = explain(table, variant="net", metric="mpsnr")
+    assert found.problems == []
+    assert "results/scenes/field.h5  [not in this bundle]" in "\n".join(found.tree.lines())
+    (unpacked / f"{RUN}/model.pt").unlink()
+    assert explain(table, variant="net", metric="mpsnr").problems == [f"{RUN}/model.pt: is missing"]
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,11 @@ from hsipipe.files import sha256_of
 from hsipipe.provenance.archive import check_ending, write_archive
 from hsipipe.provenance.code import code_path
 from hsipipe.provenance.digests import altered, is_same, is_untouched
-from hsipipe.provenance.places import paper_folder, record_paths, result_folders
+from hsipipe.provenance.places import MANIFEST, paper_folder, record_paths, result_folders
 from hsipipe.provenance.steps import Step, read_step
 from hsipipe.training.accounting import git_commit
 
 FORMAT = "hsipipe-bundle-1"
-MANIFEST = "manifest.json"
 LOCK = "requirements.lock"
 # Of the folders of cases and runs; of a paper's own folder everything is taken.
 ALWAYS = ("split.csv", "bands.csv", "bands.png", "run.json", "scores.csv")

@@ -124,8 +124,8 @@ def _metric_named(given: str | None, metrics: Sequence[str], published: Sequence
         raise UserError("has several numbers", file=where, remedy=f"choose by --metric: {', '.join(metrics)}")
     if given in metrics or given in published:
         return given
-    known = {**METRICS, **COSTS}
-    headings = {_bare(known[name].heading): name for name in metrics if name in known}
+    headings = {_bare(METRICS[name].heading): name for name in metrics if name in METRICS}
+    headings |= {_bare(COSTS[name].heading): name for name in metrics if name in COSTS}
     headings |= {_bare(name.removeprefix(PUBLISHED)): name for name in published}
     if _bare(given) in headings:
         return headings[_bare(given)]

@@ -7,6 +7,9 @@ from pathlib import Path
 from hsipipe.config import Paper
 from hsipipe.provenance.steps import FOLDER, record_files
 
+MANIFEST = "manifest.json"
+"""What lies at the top of a bundle: the list of its files."""
+
 
 def run_folder(task: str, case: str, variant: str, seed: int | str) -> Path:
     """The folder of a run, relative to the folder that holds `results`."""

@@ -14,8 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hsipipe.errors import UserError
-from hsipipe.provenance.bundle import FORMAT, MANIFEST
+from hsipipe.provenance.bundle import FORMAT
 from hsipipe.provenance.members import Members, opened
+from hsipipe.provenance.places import MANIFEST
 from hsipipe.provenance.recompute import recompute
 from hsipipe.scenes.archives import GROWTH, LEAST_LIMIT, safe_name
 

@@ -11,11 +11,13 @@ from hsipipe.errors import UserError
 from hsipipe.files import sha256_of
 from hsipipe.provenance.facts import facts_of
 from hsipipe.provenance.now import Now
+from hsipipe.provenance.places import MANIFEST
 from hsipipe.provenance.steps import Step, Steps
 from hsipipe.provenance.tree import Node
 
 SAME, CHANGED, MISSING, UNKNOWN = "as recorded", "CHANGED since", "MISSING", "no record of how it was made"
 NOT_KEPT = "not kept: temporary"
+NOT_BUNDLED = "not in this bundle"
 ABOVE = "told above"
 TEMPORARY = ("prediction.h5",)
 # Params that are no settings: where a step keeps things, and the hash of its code, which is told by itself.
@@ -37,6 +39,7 @@ class Walk:
         self.steps = Steps(root)
         self.now = Now(root)
         self.problems: list[str] = []
+        self._bundled = _files_of_bundle(root)
         self._told: set[str] = set()
         self._digests: dict[str, str] = {}
 
@@ -106,6 +109,8 @@ class Walk:
             self._problem(f"{path}: was made again after it was read")
             return "made again, with another content, after it was read"
         gone = NOT_KEPT if Path(path).name in TEMPORARY else MISSING
+        if self._bundled is not None and path not in self._bundled:
+            gone = NOT_BUNDLED
         done = "read" if made is None else "made"
         return self._compare(path, recorded["sha256"], gone=gone, done=done)
 
@@ -125,6 +130,14 @@ class Walk:
     def _problem(self, text: str) -> None:
         if text not in self.problems:
             self.problems.append(text)
+
+
+def _files_of_bundle(root: Path) -> set[str] | None:
+    """What a bundle holds, if it was unpacked to this folder."""
+    try:
+        return set(json.loads((root / MANIFEST).read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _shortened(value: Any) -> Any:
