@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from hsipipe.config import ClaimSettings
-from hsipipe.files import write_json, write_text
+from hsipipe.files import sha256_of, write_json, write_text
 from hsipipe.keys import code_key
 from hsipipe.provenance.code import keep_code
 from hsipipe.provenance.steps import recorded
@@ -161,3 +161,13 @@ def study(made_study, tmp_path, monkeypatch):
 def remake_scene():
     """Makes the scene of the study again."""
     return make_scene
+
+
+@pytest.fixture
+def download(study):
+    """The list of the files of a download, of one file."""
+    (study / "downloads/city").mkdir(parents=True)
+    write_text("downloads/city/a.mat", "a scene")
+    with step("download_scene", {}, {"manifest": "downloads/city.json"}, files=[{"file": "a.mat"}]):
+        write_json("downloads/city.json", {"downloads/city/a.mat": sha256_of("downloads/city/a.mat")})
+    return "downloads/city.json"

@@ -151,6 +151,22 @@ def test_results_without_records_are_told_as_such():
         explain(TABLE)
 
 
+def test_a_result_on_the_way_that_lost_its_record_is_told():
+    next(Path(f"{CASE}/net/seed0/.steps").glob("train_method-*")).unlink()
+    found = explain(TABLE, variant="net", metric="mpsnr")
+    assert found.problems == [f"{CASE}/net/seed0/model.pt: has no record of how it was made"]
+
+
+def test_files_of_a_download_are_compared_with_its_list(study, download):
+    found = explain(download)
+    assert found.problems == []
+    assert node_of(found, "downloads/city/a.mat").state == "as recorded"
+    (study / "downloads/city/a.mat").write_text("other")
+    assert explain(download).problems == ["downloads/city/a.mat: was changed after it was fetched"]
+    (study / "downloads/city/a.mat").unlink()
+    assert explain(download).problems == ["downloads/city/a.mat: is missing"]
+
+
 def test_from_another_folder(study, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert explain(f"study/{TABLE}:net:mpsnr").tree.title.startswith("mpsnr of net on c: 22.25")

@@ -152,8 +152,9 @@ def _about(paper: Paper, steps: list[Step]) -> dict[str, Any]:
 
 
 def _write(target: Path, members: Mapping[str, Path], about: dict[str, Any]) -> Bundle:
-    files = {name: {"sha256": sha256_of(path), "bytes": path.stat().st_size} for name, path in sorted(members.items())}
+    sizes = {name: path.stat().st_size for name, path in sorted(members.items())}
+    files = {name: {"sha256": sha256_of(members[name]), "bytes": size} for name, size in sizes.items()}
     text = json.dumps({**about, "files": files}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     # The manifest first: whoever reads the archive from its start knows what to expect.
     write_archive(target, {MANIFEST: text.encode(), **{name: members[name] for name in files}})
-    return Bundle(target, list(files), sum(entry["bytes"] for entry in files.values()))
+    return Bundle(target, list(files), sum(sizes.values()))

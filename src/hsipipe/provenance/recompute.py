@@ -38,10 +38,10 @@ def recompute(root: Path, files: Files) -> tuple[list[str], list[str]]:
         path = PurePosixPath(name)
         try:
             if path.match("results/papers/*/tables/*.csv") and not name.endswith("_cost.csv"):
-                problems += [f"{name}: {line}" for line in _table(root, name, steps.making(name))]
+                problems += [f"{name}: {line}" for line in _table(root, name, steps.making(name), files)]
                 done.append(name)
             elif path.match("results/papers/*/claims.csv") and (step := steps.making(name)) is not None:
-                problems += _again(root, step)
+                problems += _again(root, step, files)
                 done.append(name)
             elif path.match("results/papers/*/scores.csv"):
                 problems += _joined(root, name, files)
@@ -52,7 +52,7 @@ def recompute(root: Path, files: Files) -> tuple[list[str], list[str]]:
     return problems, done
 
 
-def _table(root: Path, name: str, step: Step | None) -> Iterator[str]:
+def _table(root: Path, name: str, step: Step | None, files: Files) -> Iterator[str]:
     """Compare a table's numbers with those of its scores, and its text if the code that wrote it is that of now."""
     table = None if step is None else step.params["table"]
     lines = disagreements(
@@ -60,11 +60,13 @@ def _table(root: Path, name: str, step: Step | None) -> Iterator[str]:
     )
     yield from lines
     if step is not None and not lines:
-        yield from _again(root, step)
+        yield from _again(root, step, files)
 
 
-def _again(root: Path, step: Step) -> list[str]:
+def _again(root: Path, step: Step, files: Files) -> list[str]:
     """Repeat a step that wrote a table or claims, if its code is that of now; tell what comes out otherwise."""
+    if missing := [entry["path"] for entry in (*step.inputs, *step.outputs) if entry["path"] not in files]:
+        raise UserError("is not there", file=missing[0])
     of_table = step.step == "write_table"
     if step.code != code_key("hsipipe.report.tables" if of_table else "hsipipe.report.claims"):
         return []
@@ -77,8 +79,17 @@ def _again(root: Path, step: Step) -> list[str]:
         if of_table:
             write_table(read["scores"][0], step.params["table"], read["records"], **forms)
         else:
-            settings = {name: step.params[name] for name in ("paper", "size")}
-            check_claims(read["scores"][0], read["records"], step.params["claims"], **settings, **forms)
+            csv_path, markdown, html = forms.values()
+            check_claims(
+                read["scores"][0],
+                read["records"],
+                step.params["claims"],
+                paper=step.params["paper"],
+                size=step.params["size"],
+                csv=csv_path,
+                markdown=markdown,
+                html=html,
+            )
         other = [made[name] for name, path in forms.items() if path.read_bytes() != (root / made[name]).read_bytes()]
     return [f"{name}: is not what its scores give" for name in other]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from hsipipe.errors import UserError
 from hsipipe.files import sha256_of
+from hsipipe.provenance.digests import is_untouched
 from hsipipe.provenance.facts import facts_of
 from hsipipe.provenance.now import Now
 from hsipipe.provenance.places import MANIFEST
@@ -90,10 +91,14 @@ class Walk:
             return {}
 
     def _downloaded(self, manifest: Path) -> list[Node]:
-        """The files of a download, each compared with the manifest."""
-        nodes = []
+        """The files of a download, each compared with the manifest; those that nobody touched since it was written are
+        not read again."""
+        nodes, written_ns = [], manifest.stat().st_mtime_ns
         for name, sha256 in json.loads(manifest.read_text(encoding="utf-8")).items():
-            nodes.append(Node(name, self._compare(name, sha256, gone=MISSING), {"sha256": sha256}))
+            place = self.root / name
+            if place.is_file() and place.stat().st_ctime_ns <= written_ns:
+                self._digests[name] = sha256
+            nodes.append(Node(name, self._compare(name, sha256), {"sha256": sha256}))
         return nodes
 
     def _state(self, path: str, step: Step | None, read: Mapping[str, Any] | None) -> str:
@@ -108,28 +113,43 @@ class Walk:
         if read is not None and made is not None and made["sha256"] != read["sha256"]:
             self._problem(f"{path}: was made again after it was read")
             return "made again, with another content, after it was read"
-        gone = NOT_KEPT if Path(path).name in TEMPORARY else MISSING
-        if self._bundled is not None and path not in self._bundled:
-            gone = NOT_BUNDLED
-        done = "read" if made is None else "made"
-        return self._compare(path, recorded["sha256"], gone=gone, done=done)
+        if made is None and not _has_times(recorded):  # a result that a step read
+            self._problem(f"{path}: has no record of how it was made")
+            return UNKNOWN
+        place = self.root / path
+        if _has_times(recorded) and place.is_file() and is_untouched(place, recorded):
+            self._digests[path] = recorded["sha256"]
+        return self._compare(path, recorded["sha256"], done="read" if made is None else "made")
 
-    def _compare(self, path: str, sha256: str, *, gone: str, done: str = "fetched") -> str:
+    def _compare(self, path: str, sha256: str, *, done: str = "fetched") -> str:
         if path not in self._digests:
             place = self.root / path
             self._digests[path] = sha256_of(place) if place.is_file() else ""
         if not self._digests[path]:
-            if gone == MISSING:
-                self._problem(f"{path}: is missing")
-            return gone
+            return self._gone(path)
         if self._digests[path] == sha256:
             return SAME
         self._problem(f"{path}: was changed after it was {done}")
         return CHANGED
 
+    def _gone(self, path: str) -> str:
+        """Why a file is not there."""
+        if self._bundled is not None and path not in self._bundled:
+            return NOT_BUNDLED
+        if Path(path).name in TEMPORARY:
+            return NOT_KEPT
+        self._problem(f"{path}: is missing")
+        return MISSING
+
     def _problem(self, text: str) -> None:
         if text not in self.problems:
             self.problems.append(text)
+
+
+def _has_times(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry is of what a step wrote or of a file that no step made; of results that were read there is only
+    the hash."""
+    return "mtime_ns" in entry
 
 
 def _files_of_bundle(root: Path) -> set[str] | None:
