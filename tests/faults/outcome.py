@@ -51,11 +51,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Campaign:
-    """All outcomes, and what it took: seconds of the undisturbed study and of everything."""
+    """All outcomes, and what it took: seconds of the undisturbed study, cores of each study, studies at a time."""
 
     outcomes: Sequence[Outcome]
     span_s: float
-    seconds: float
     cores: int
     at_once: int
 
@@ -114,10 +113,10 @@ def page_of(campaign: Campaign) -> str:
         lines.append(f"| {kind} | {len(outcomes)} | {survived} | {spread} | {told} |")
     lines += [
         "",
-        f"Undisturbed, the study takes {campaign.span_s:.0f} s with {campaign.cores} cores; the campaign took "
-        f"{campaign.seconds / 60:.0f} min, {campaign.at_once} at a time, on a machine of {os.cpu_count()} cores "
-        f"({platform.machine()}, no GPU used) with a load of {os.getloadavg()[2]:.1f} in its last 15 minutes, the "
-        "campaign's own included.",
+        f"Undisturbed, the study took {campaign.span_s:.0f} s with {campaign.cores} cores. The faults took "
+        f"{sum(outcome.seconds for outcome in campaign.outcomes) / 60:.0f} min together, {campaign.at_once} at a time. The "
+        f"machine has {os.cpu_count()} cores ({platform.machine()}, no GPU used) and had a load of "
+        f"{os.getloadavg()[2]:.1f} in its last 15 minutes, the campaign's own included.",
         "",
     ]
     return "\n".join(lines)

@@ -164,7 +164,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(f"{plan.number:3d}  {plan.kind} at {plan.share:.0%}" for plan in plans))
         return 0
     work = (options.folder or Path(tempfile.mkdtemp(prefix="hsipipe-faults-"))).resolve()
-    began = time.monotonic()
 
     def fresh_study(name: str, *, has_worker: bool = False) -> Study:
         shutil.rmtree(work / name, ignore_errors=True)
@@ -192,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     with ThreadPoolExecutor(options.at_once) as pool:
         outcomes = list(pool.map(attempt, plans))
-    campaign = Campaign(outcomes, course.span_s, time.monotonic() - began, options.cores, options.at_once)
+    campaign = Campaign(outcomes, course.span_s, options.cores, options.at_once)
     print(campaign.verdict)
     if options.report is not None and options.only is None and not options.quick:
         write_report(campaign, options.report)
