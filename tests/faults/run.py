@@ -27,8 +27,8 @@ from pathlib import Path
 from threading import Lock
 
 import disks
-from kinds import KINDS, OF_TRAINING, ON_A_DISK, QUICK, WITH_WORKER, Scene, wait_until
-from outcome import Campaign, Outcome, read_outcomes, write_report
+from kinds import KINDS, OF_TRAINING, ON_A_DISK, QUICK, WITH_WORKER, Scene, Untried, wait_until
+from outcome import UNTRIED, Campaign, Outcome, read_outcomes, write_report
 from processes import kill_marked
 from study import Course, Study, course_of, remedy_of
 
@@ -87,6 +87,8 @@ class Trial:
             KINDS[self.plan.kind][1](scene)
             verdict = self._see_through(scene)
             did = scene.did
+        except Untried as reason:
+            verdict = f"{UNTRIED}: {reason}"
         except Exception:
             verdict = f"failed: {traceback.format_exc()[-800:]}"
         finally:
@@ -191,13 +193,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     with ThreadPoolExecutor(options.at_once) as pool:
         outcomes = list(pool.map(attempt, plans))
-    campaign = Campaign(outcomes, course.span_s, options.cores, options.at_once)
+    campaign = Campaign(outcomes, course, options.cores, options.at_once)
     print(campaign.verdict)
     if options.report is not None and options.only is None and not options.quick:
         write_report(campaign, options.report)
-    if options.folder is None and campaign.survived == len(outcomes):
+    if options.folder is None and campaign.is_good:
         shutil.rmtree(work)
-    return 0 if campaign.survived == len(outcomes) else 1
+    return 0 if campaign.is_good else 1
 
 
 if __name__ == "__main__":
