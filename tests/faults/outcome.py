@@ -133,7 +133,7 @@ def page_of(campaign: Campaign) -> str:
         "",
         f"Undisturbed, the study took {campaign.course.span_s:.0f} s with {campaign.cores} cores, and "
         f"{campaign.course.processor_s:.0f} s of processor time. The faults took {minutes:.0f} min together, "
-        f"{campaign.at_once} at a time. The machine has {os.cpu_count()} cores ({platform.machine()}, no GPU used); its "
+        f"{campaign.at_once} at a time. The machine has {os.cpu_count()} cores ({platform.machine()}, no GPU); its "
         f"load was {os.getloadavg()[2]:.1f} in the last 15 minutes, the campaign's own included.",
         "",
     ]
