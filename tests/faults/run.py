@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import shutil
 import sys
@@ -154,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--quick", action="store_true", help="three faults on a smaller study; no report is written then"
     )
     chosen.add_argument("--list", action="store_true", help="print the faults and end")
+    parser.add_argument("--within", type=float, default=math.inf, help="minutes after which no fault is begun any more")
     parser.add_argument("--cores", type=int, default=2, help="of each study")
     parser.add_argument("--at-once", type=int, default=1, help="studies at a time")
     parser.add_argument("--folder", type=Path, help="where the studies run; kept (a temporary folder if absent)")
@@ -166,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(f"{plan.number:3d}  {plan.kind} at {plan.share:.0%}" for plan in plans))
         return 0
     work = (options.folder or Path(tempfile.mkdtemp(prefix="hsipipe-faults-"))).resolve()
+    began = time.monotonic()
 
     def fresh_study(name: str, *, has_worker: bool = False) -> Study:
         shutil.rmtree(work / name, ignore_errors=True)
@@ -182,6 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def attempt(plan: Plan) -> Outcome:
         if plan.number in kept:
             return kept[plan.number]
+        if time.monotonic() > began + 60 * options.within:
+            return Outcome(plan.number, plan.kind, round(plan.share, 3), "", 0, (), f"{UNTRIED}: no time left", 0.0)
         study = fresh_study(f"fault{plan.number:02d}", has_worker=plan.kind in WITH_WORKER)
         outcome = Trial(plan, study, reference, course).run()
         with lock, open(work / OUTCOMES, "a", encoding="utf-8") as file:
