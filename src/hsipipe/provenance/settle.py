@@ -75,8 +75,8 @@ def _alien(steps: list[Step]) -> Iterator[UserError]:
             "was made in another folder, and with which settings and code is recorded there, not here",
             file=there[0],
             found=f"{len(there)} such files",
-            remedy="bring the folder .snakemake along from there, or have them made again (but for trainings, which are "
-            "kept in results/.state): rm -r results/*",
+            remedy="bring the folder .snakemake along from there, or have them made again (trainings are kept in "
+            "results/.state): rm -r results/*",
         )
 
 
