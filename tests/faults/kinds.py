@@ -20,6 +20,10 @@ SMALL_FILE_BYTES = 20_000
 CASE = "results/*/*/case.h5"
 
 
+class Untried(Exception):
+    """A fault cannot be made on this machine, and why."""
+
+
 @dataclass
 class Scene:
     """A study that runs, and what is done to it.
@@ -132,6 +136,8 @@ def forbid_writing(scene: Scene) -> None:
         scene.remedies.append(lambda: disks.unmount(scene.results))
         scene.did = "mounted read-only"
         return
+    if os.geteuid() == 0:
+        raise Untried("root may write anywhere, and nothing can be mounted here")
     folders = [scene.results, *(path for path in scene.results.rglob("*") if path.is_dir())]
     for folder in folders:
         folder.chmod(0o555)

@@ -12,7 +12,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from study import Course
+
 from hsipipe.files import write_text
+
+UNTRIED = "not tried"
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Outcome:
         did: what was done.
         restarts: runs of the workflow after the disturbed one.
         told: the errors whose remedies were followed.
-        verdict: `survived`, or how it failed.
+        verdict: `survived`, `not tried` and why, or how it failed.
         seconds: in all.
     """
 
@@ -43,6 +47,11 @@ class Outcome:
         """Whether the tables came out right in the end."""
         return self.verdict == "survived"
 
+    @property
+    def is_tried(self) -> bool:
+        """Whether it could be done here at all."""
+        return not self.verdict.startswith(UNTRIED)
+
     def __str__(self) -> str:
         told = "".join(f"\n     {line}" for line in self.told)
         what = f"{self.kind} at {self.share:.0%} ({self.did})"
@@ -51,11 +60,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Campaign:
-    """All outcomes, and what it took: seconds of the undisturbed study and of everything."""
+    """All outcomes, the course of the undisturbed study, cores of each study, studies at a time."""
 
     outcomes: Sequence[Outcome]
-    span_s: float
-    seconds: float
+    course: Course
     cores: int
     at_once: int
 
@@ -68,7 +76,15 @@ class Campaign:
     def verdict(self) -> str:
         """The campaign in one line."""
         wrong = sum("wrong" in outcome.verdict or "lost" in outcome.verdict for outcome in self.outcomes)
-        return f"{self.survived} of {len(self.outcomes)} faults survived, {wrong} results lost or silently wrong"
+        untried = sum(not outcome.is_tried for outcome in self.outcomes)
+        more = f", {untried} not tried" if untried else ""
+        tried = len(self.outcomes) - untried
+        return f"{self.survived} of {tried} faults survived, {wrong} results lost or silently wrong{more}"
+
+    @property
+    def is_good(self) -> bool:
+        """Whether all that was tried was survived."""
+        return all(outcome.survived for outcome in self.outcomes if outcome.is_tried)
 
 
 def read_outcomes(path: Path) -> dict[int, Outcome]:
@@ -94,6 +110,7 @@ def page_of(campaign: Campaign) -> str:
     kinds: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in campaign.outcomes:
         kinds[outcome.kind].append(outcome)
+    minutes = sum(outcome.seconds for outcome in campaign.outcomes) / 60
     lines = [
         "# Faults",
         "",
@@ -111,13 +128,13 @@ def page_of(campaign: Campaign) -> str:
         restarts = sorted({outcome.restarts for outcome in outcomes})
         spread = f"{restarts[0]} to {restarts[-1]}" if len(restarts) > 1 else f"{restarts[0]}"
         survived, told = sum(outcome.survived for outcome in outcomes), sum(bool(outcome.told) for outcome in outcomes)
-        lines.append(f"| {kind} | {len(outcomes)} | {survived} | {spread} | {told} |")
+        lines.append(f"| {kind} | {sum(outcome.is_tried for outcome in outcomes)} | {survived} | {spread} | {told} |")
     lines += [
         "",
-        f"Undisturbed, the study takes {campaign.span_s:.0f} s with {campaign.cores} cores; the campaign took "
-        f"{campaign.seconds / 60:.0f} min, {campaign.at_once} at a time, on a machine of {os.cpu_count()} cores "
-        f"({platform.machine()}, no GPU used) with a load of {os.getloadavg()[2]:.1f} in its last 15 minutes, the "
-        "campaign's own included.",
+        f"Undisturbed, the study took {campaign.course.span_s:.0f} s with {campaign.cores} cores, and "
+        f"{campaign.course.processor_s:.0f} s of processor time. The faults took {minutes:.0f} min together, "
+        f"{campaign.at_once} at a time. The machine has {os.cpu_count()} cores ({platform.machine()}, no GPU); its "
+        f"load was {os.getloadavg()[2]:.1f} in the last 15 minutes, the campaign's own included.",
         "",
     ]
     return "\n".join(lines)

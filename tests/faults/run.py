@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import shutil
 import sys
@@ -27,8 +28,8 @@ from pathlib import Path
 from threading import Lock
 
 import disks
-from kinds import KINDS, OF_TRAINING, ON_A_DISK, QUICK, WITH_WORKER, Scene, wait_until
-from outcome import Campaign, Outcome, read_outcomes, write_report
+from kinds import KINDS, OF_TRAINING, ON_A_DISK, QUICK, WITH_WORKER, Scene, Untried, wait_until
+from outcome import UNTRIED, Campaign, Outcome, read_outcomes, write_report
 from processes import kill_marked
 from study import Course, Study, course_of, remedy_of
 
@@ -87,6 +88,8 @@ class Trial:
             KINDS[self.plan.kind][1](scene)
             verdict = self._see_through(scene)
             did = scene.did
+        except Untried as reason:
+            verdict = f"{UNTRIED}: {reason}"
         except Exception:
             verdict = f"failed: {traceback.format_exc()[-800:]}"
         finally:
@@ -152,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--quick", action="store_true", help="three faults on a smaller study; no report is written then"
     )
     chosen.add_argument("--list", action="store_true", help="print the faults and end")
+    parser.add_argument("--within", type=float, default=math.inf, help="minutes after which no fault is begun any more")
     parser.add_argument("--cores", type=int, default=2, help="of each study")
     parser.add_argument("--at-once", type=int, default=1, help="studies at a time")
     parser.add_argument("--folder", type=Path, help="where the studies run; kept (a temporary folder if absent)")
@@ -181,6 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def attempt(plan: Plan) -> Outcome:
         if plan.number in kept:
             return kept[plan.number]
+        if time.monotonic() > began + 60 * options.within:
+            return Outcome(plan.number, plan.kind, round(plan.share, 3), "", 0, (), f"{UNTRIED}: no time left", 0.0)
         study = fresh_study(f"fault{plan.number:02d}", has_worker=plan.kind in WITH_WORKER)
         outcome = Trial(plan, study, reference, course).run()
         with lock, open(work / OUTCOMES, "a", encoding="utf-8") as file:
@@ -192,13 +198,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     with ThreadPoolExecutor(options.at_once) as pool:
         outcomes = list(pool.map(attempt, plans))
-    campaign = Campaign(outcomes, course.span_s, time.monotonic() - began, options.cores, options.at_once)
+    campaign = Campaign(outcomes, course, options.cores, options.at_once)
     print(campaign.verdict)
     if options.report is not None and options.only is None and not options.quick:
         write_report(campaign, options.report)
-    if options.folder is None and campaign.survived == len(outcomes):
+    if options.folder is None and campaign.is_good:
         shutil.rmtree(work)
-    return 0 if campaign.survived == len(outcomes) else 1
+    return 0 if campaign.is_good else 1
 
 
 if __name__ == "__main__":

@@ -146,10 +146,14 @@ def remedy_of(line: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Course:
-    """How an undisturbed study went: seconds from its start to the end of each of its steps, and to its own."""
+    """How an undisturbed study went: seconds from its start to the end of each of its steps, and to its own.
+
+    `processor_s`: of all its processes; what it takes on a machine that does nothing else follows from it.
+    """
 
     steps_s: list[float]
     span_s: float
+    processor_s: float
 
     def moment(self, share: float) -> tuple[int, float]:
         """After a share of the span: how many steps are done by then, and the seconds since the last of these."""
@@ -167,7 +171,7 @@ def course_of(study: Study) -> Course:
     Raises:
         RuntimeError: it fails by itself.
     """
-    began = time.monotonic()
+    began, before = time.monotonic(), _processor_seconds()
     running = study.start()
     steps: list[float] = []
 
@@ -179,4 +183,10 @@ def course_of(study: Study) -> Course:
     ended = study.end(running)
     if ended.status != 0:
         raise RuntimeError(f"the undisturbed study ended with status {ended.status}:\n{ended.output[-3000:]}")
-    return Course(steps, time.monotonic() - began)
+    return Course(steps, time.monotonic() - began, _processor_seconds() - before)
+
+
+def _processor_seconds() -> float:
+    """Of all processes that were started and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -66,16 +66,17 @@ def settle(records: Iterable[str | Path]) -> Settled:
 
 
 def _alien(steps: list[Step]) -> Iterator[UserError]:
-    """Results that were made in another folder."""
+    """Results that were made in another folder. Downloads are the same everywhere."""
     home = read_home()
-    others = [step for step in steps if step.home and step.home != home]
-    there = [entry["path"] for step in others for entry in step.outputs if os.path.exists(entry["path"])]
+    others = [entry["path"] for step in steps if step.home and step.home != home for entry in step.outputs]
+    there = [path for path in others if Path(path).parts[0] == "results" and os.path.exists(path)]
     if there:
         yield UserError(
             "was made in another folder, and with which settings and code is recorded there, not here",
             file=there[0],
             found=f"{len(there)} such files",
-            remedy=f"bring the folder .snakemake along from there, or delete {Path(there[0]).parts[0]}",
+            remedy="bring the folder .snakemake along from there, or have them made again (trainings are kept in "
+            "results/.state): rm -r results/*",
         )
 
 
@@ -150,9 +151,11 @@ class _Settling:
         """Make a step's outputs older than a file that it read, so that they are made again."""
         before = os.stat(source).st_mtime_ns - SECOND_NS
         for entry in step.outputs:
-            if entry["path"] in self.results and entry["mtime_ns"] > before:
+            if entry["path"] not in self.results:
+                continue
+            if entry["mtime_ns"] > before:  # else it was made older before an earlier plan
                 self._date(step, entry, before)
-                self.found.remake.append(entry["path"])
+            self.found.remake.append(entry["path"])
 
     def _from_first_to_last(self) -> list[Step]:
         """The steps, each after those that made its inputs."""
