@@ -88,6 +88,15 @@ def test_models_and_predictions_by_choice(tmp_path):
     assert verify(tmp_path / "p.tar").problems == []
 
 
+def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path):
+    inner = tmp_path / "z.zip"  # models are zip archives inside
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("weights", "x")
+    path = write_bundle("p", tmp_path / "p.tar", report=inner).path
+    assert zipfile.is_zipfile(path)
+    assert verify(path).problems == []
+
+
 def test_by_config_file_and_from_elsewhere(study, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     bundle = write_bundle(str(study / PAPER / "config.yaml"), tmp_path / "p.zip", root=study)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from hsipipe.errors import UserError
-from hsipipe.scenes.archives import safe_name
+from hsipipe.scenes.archives import is_zip, safe_name
 
 
 class Members(Protocol):
@@ -86,7 +86,7 @@ def opened(path: Path) -> Iterator[Members]:
     """
     if path.is_dir():
         yield _Folder(path)
-    elif zipfile.is_zipfile(path):
+    elif is_zip(path):
         with zipfile.ZipFile(path) as archive:
             yield _Zip(path, archive)
     elif tarfile.is_tarfile(path):

@@ -41,7 +41,7 @@ def unpack(archive: str | Path, folder: str | Path) -> list[Path]:
     with tempfile.TemporaryDirectory(prefix=".unpack-", dir=target) as temporary:
         root = Path(temporary)
         try:
-            if zipfile.is_zipfile(archive):
+            if is_zip(archive):
                 with zipfile.ZipFile(archive) as opened:
                     names = _extract(_zip_members(opened, archive), root, archive, limit)
             else:
@@ -54,6 +54,12 @@ def unpack(archive: str | Path, folder: str | Path) -> list[Path]:
             place.parent.mkdir(parents=True, exist_ok=True)
             os.replace(root / name, place)
     return [target / name for name in names]
+
+
+def is_zip(archive: str | Path) -> bool:
+    """Whether a file is a zip archive by how it begins; a tar archive that ends with a zip archive is none."""
+    with open(archive, "rb") as file:
+        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")  # the second: an empty one
 
 
 def _extract(members: Iterator[Member], root: Path, archive: Path, limit: int) -> list[str]:
