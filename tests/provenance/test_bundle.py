@@ -256,10 +256,12 @@ def test_a_cut_archive_is_no_bundle(tmp_path, ending):
         (["bundle", "q", "-o", "q.zip"], "There are: p"),
         (["bundle", "p", "-o", "p.rar"], "name it .zip or .tar"),
         (["bundle", "p", "-o", "p.zip", "--report", "none.zip"], "none.zip: does not exist"),
+        (["bundle", "p", "-o", "p.zip", "--report", "manifest.json"], "the name of another part"),
         (["bundle", "p"], "--output"),
     ],
 )
 def test_mistakes_are_one_line(capsys, arguments, message):
+    Path("manifest.json").touch()
     assert main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error:")
@@ -284,3 +286,11 @@ def test_results_that_are_not_all_there_or_were_changed_are_not_bundled():
     with pytest.raises(UserError, match=r"tables/t.csv: the paper was not run to its end"):
         write_bundle("p", "p.zip")
     assert not Path("p.zip").exists()
+
+
+def test_results_that_do_not_belong_together_are_not_bundled(remake_scene):
+    remake_scene(level=3.0)
+    with pytest.raises(
+        UserError, match=r"case.h5: was made from an earlier results/scenes/field.h5; run the paper again"
+    ):
+        write_bundle("p", "p.zip")

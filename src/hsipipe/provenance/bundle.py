@@ -79,6 +79,8 @@ def write_bundle(
     if report is not None:
         if not Path(report).is_file():
             raise UserError("does not exist", file=report, remedy="make it with `snakemake --report report.zip`")
+        if Path(report).name in (MANIFEST, LOCK, "results", "downloads"):
+            raise UserError("has the name of another part of the bundle", file=report, remedy="rename it")
         members[Path(report).name] = Path(report)
     lock = _lock_file()
     if lock is not None:
@@ -94,7 +96,9 @@ def _files(paper: Paper, base: Path, models: bool, predictions: bool) -> Iterato
     wanted = {*ALWAYS, *(MODELS if models else ()), *(PREDICTIONS if predictions else ())}
     for folder in result_folders(paper):
         for path in sorted((base / folder).glob("*")):
-            if path.is_file() and (path.name in wanted or (base / folder).is_relative_to(shown)):
+            if path.name.startswith(".") or not path.is_file():
+                continue
+            if path.name in wanted or (base / folder).is_relative_to(shown):
                 yield path
 
 
@@ -118,6 +122,15 @@ def _check(paper: Paper, steps: list[Step], members: dict[str, Path]) -> None:
             path = members.get(entry["path"])
             if path is not None and not is_untouched(path, entry) and not is_same(path, entry):
                 raise altered(path, entry)
+    made = {entry["path"]: entry["sha256"] for step in steps for entry in step.outputs}
+    for step in steps:
+        for entry in step.inputs:
+            if made.get(entry["path"], entry["sha256"]) != entry["sha256"]:
+                raise UserError(
+                    f"was made from an earlier {entry['path']}",
+                    file=step.outputs[0]["path"],
+                    remedy="run the paper again, or remove it if it is no longer part of the paper",
+                )
 
 
 def _lock_file() -> Path | None:
