@@ -130,7 +130,7 @@ def test_results_that_may_only_be_read_are_read_anew(monkeypatch, reads):
         raise PermissionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("hsipipe.provenance.steps.write_text", refuse)
+        patch.setattr("hsipipe.provenance.steps.write_step", refuse)
         for _ in range(2):
             assert Steps().checked(SCENE)["sha256"] == sha256_of(SCENE)
     assert reads == [SCENE, SCENE, SCENE]
