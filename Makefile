@@ -9,7 +9,7 @@ DATA ?= $(HSIPIPE_MIRROR)
 # GPUs of this machine; with none, jobs made for a GPU share the cores instead of queueing for one.
 GPUS ?= $(shell nvidia-smi -L 2>/dev/null | grep -c '^GPU ')
 
-.PHONY: run test env lint format lock report bench
+.PHONY: run test env lint format lock report bench fault-test
 
 run: env  ## run the demo: simulated scenes, every denoiser, tables, figures, report
 	$(BIN)/snakemake --configfile $(CONFIG) --resources gpu=$(GPUS)
@@ -26,6 +26,11 @@ env: .venv/.ready
 
 test: env  ## all tests
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
+
+# AT_ONCE=4 for a machine with many cores. Small disks of their own are mounted by root; others go without.
+AT_ONCE ?= 1
+fault-test: env  ## kill, fill up and damage a small study in 30 ways; see docs/faults.md
+	$(BIN)/python tests/faults/run.py --at-once $(AT_ONCE) --report benchmarks
 
 lint: env  ## ruff, mypy, snakefmt and Snakemake's own linter
 	$(BIN)/ruff check .

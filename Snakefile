@@ -27,9 +27,13 @@ include: "workflow/rules/scores.smk"
 include: "workflow/rules/report.smk"
 
 
-# A second snakemake in this folder is refused; a killed one leaves nothing behind.
+tell_other_code()
+
+
+# A second snakemake in this folder is refused; a killed one leaves nothing behind. What code made the results is kept.
 onstart:
     hold_folder()
+    keep_code()
 
 
 rule all:

@@ -31,6 +31,7 @@ OF_TRAINING = tuple(
     f".training.{name}"
     for name in ("accounting", "history", "memory", "model_file", "out_of_memory", "pictures", "state")
 )
+_given_out: dict[str, tuple[str, ...]] = {}
 NEUTRAL = frozenset(f"{PACKAGE}{name}" for name in ("", ".tasks", *OF_TRAINING, *BOOKKEEPING))
 
 
@@ -79,10 +80,15 @@ def _read_module(name: str) -> tuple[str, frozenset[str]]:
     ours = frozenset(
         other for other in imported if other.partition(".")[0] == PACKAGE and other != name and _module_path(other)
     )
-    digest = hashlib.sha256(ast.dump(_Docstrings().visit(tree)).encode())
+    digest = hashlib.sha256(_acts(tree))
     for data in _data_files(tree, path.parent):
         digest.update(data.read_bytes())
     return digest.hexdigest(), ours
+
+
+def _acts(tree: ast.Module) -> bytes:
+    """A syntax tree as bytes: what acts in it. To be called last, since it takes the docstrings out."""
+    return ast.dump(_Docstrings().visit(tree)).encode()
 
 
 def _data_files(tree: ast.AST, folder: Path) -> list[Path]:
@@ -108,9 +114,27 @@ def modules_used(names: Iterable[str]) -> list[str]:
 def code_key(*names: str) -> str:
     """A hash of the syntax trees of modules and of everything in this package that they import."""
     digest = hashlib.sha256()
-    for name in modules_used(names):
-        digest.update(f"{name}={_read_module(name)[0]}\n".encode())
-    return digest.hexdigest()[:16]
+    for name, own in code_of(names).items():
+        digest.update(f"{name}={own}\n".encode())
+    key = digest.hexdigest()[:16]
+    _given_out[key] = names
+    return key
+
+
+def code_of(names: Iterable[str]) -> dict[str, str]:
+    """What a key of these modules is made of: each module that counts, and the hash of its syntax tree."""
+    return {name: _read_module(name)[0] for name in modules_used(names)}
+
+
+def keys_given_out() -> dict[str, tuple[str, ...]]:
+    """The keys that this process made so far, each with the modules that it was asked for."""
+    return dict(_given_out)
+
+
+@cache
+def file_key(path: Path) -> str:
+    """A hash of the syntax tree of one file of code, whatever it imports."""
+    return hashlib.sha256(_acts(ast.parse(path.read_text(encoding="utf-8")))).hexdigest()[:16]
 
 
 def step_key(*parts: Any) -> str:

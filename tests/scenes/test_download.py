@@ -370,6 +370,16 @@ def test_members_that_escape_are_refused_and_nothing_stays(tmp_path, member):
     assert (tmp_path / "outside.txt").read_text() == "outside"
 
 
+def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path):
+    with zipfile.ZipFile(tmp_path / "inner.npz", "w") as archive:
+        archive.writestr("cube.npy", "x")
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.add(tmp_path / "inner.npz", "inner.npz")
+    assert zipfile.is_zipfile(tmp_path / "a.tar")
+    (unpacked,) = unpack(tmp_path / "a.tar", tmp_path / "out")
+    assert unpacked.read_bytes() == (tmp_path / "inner.npz").read_bytes()
+
+
 def test_zip_links_and_escapes_are_refused(tmp_path):
     link = zipfile.ZipInfo("link")
     link.external_attr = 0o120777 << 16

@@ -15,6 +15,7 @@ rule split_case:
     params:
         settings=get_case_settings("split"),
         key=code_key("hsipipe.cases.split", "hsipipe.scenes.tile_names"),
+        script=script_key("split_case"),
     message:
         "Split case {wildcards.case}"
     script:
@@ -38,6 +39,7 @@ rule select_bands:
     params:
         settings=get_case_settings("bands"),
         key=code_key("hsipipe.cases.bands"),
+        script=script_key("select_bands"),
     message:
         "Select the bands of case {wildcards.case} on its training part"
     script:
@@ -63,6 +65,7 @@ rule degrade_case:
     params:
         settings=get_case_settings("prepare"),
         key=get_step_key("prepare"),
+        script=script_key("degrade_case"),
     message:
         "Make what the methods of case {wildcards.case} get to see"
     script:

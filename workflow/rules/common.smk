@@ -6,11 +6,15 @@ import re
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 from hsipipe.config import check_definitions, load_papers, load_paper
 from hsipipe.errors import UserError
-from hsipipe.keys import code_key
-from hsipipe.locks import held
+from hsipipe.folder import held_folder, settle_folder
+from hsipipe.keys import code_key, file_key
+from hsipipe.provenance.code import keep_code
+from hsipipe.provenance.settle import Settled
+from hsipipe.provenance.versions import told_of_other_code
 from hsipipe.scenes.catalogue import read_catalogue
 from hsipipe.scenes.own_files import own_files
 
@@ -21,8 +25,21 @@ try:
     check_definitions([(paper.name, paper), *load_papers(CONFIG, but=paper.name)])
     catalogue = read_catalogue(CONFIG / "scenes.tsv")
     paper.check_scenes(catalogue)
+    # A job reads this file too (on a cluster); by then all is settled, and it checks its own inputs.
+    settled = settle_folder(paper) if workflow.is_main_process else Settled()
 except UserError as error:
     print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+# Results that were changed by hand or by a failing disk are told before anything is made from them.
+if settled.problems:
+    for problem in settled.problems[:10]:
+        print(f"error: {problem}", file=sys.stderr)
+    if len(settled.problems) > 10:
+        print(
+            f"error: {len(settled.problems) - 10} more such results; deal with these first",
+            file=sys.stderr,
+        )
     sys.exit(2)
 
 
@@ -37,6 +54,11 @@ wildcard_constraints:
 def alternatives(names):
     """A wildcard constraint that allows these names only."""
     return "|".join(re.escape(name) for name in names) or "none"
+
+
+def script_key(rule):
+    """A hash of what a rule's script does; the hash of what it calls is the rule's `key`."""
+    return file_key(Path(workflow.basedir) / "workflow/scripts" / f"{rule}.py")
 
 
 def get_case(wildcards):
@@ -115,19 +137,29 @@ def get_model(wildcards):
     return f"results/{wildcards.task}/{case}/{wildcards.variant}/seed{wildcards.seed}/model.pt"
 
 
+def unless_same(paths):
+    """Files of the user's own; those whose content is what it was when results were made of them count as old."""
+    return [
+        ancient(path) if path in settled.same_sources else path
+        for path in map(str, paths)
+    ]
+
+
 def get_case_files(wildcards):
     """Files that a case reads besides its scenes."""
-    return [
+    files = [
         path
         for name in getattr(get_case(wildcards), "files", [])
         for path in own_files([], name)
     ]
+    return unless_same(files)
 
 
 def get_start(wildcards):
     """What a training starts from: the model of the encoder that it needs, or a file of weights; or nothing."""
     variant = get_variant(wildcards)
-    return paper.start_of(wildcards.task, wildcards.case, variant, wildcards.seed) or []
+    start = paper.start_of(wildcards.task, wildcards.case, variant, wildcards.seed)
+    return unless_same([start])[0] if start else []
 
 
 def run_paths(name, runs):
@@ -150,13 +182,7 @@ while_running = contextlib.ExitStack()  # what this process holds until it ends
 def hold_folder():
     """Keep other runs out of this folder for as long as this one lives."""
     try:
-        while_running.enter_context(
-            held(
-                ".snakemake/hsipipe.lock",
-                wait=False,
-                busy="another snakemake runs here",
-            )
-        )
+        while_running.enter_context(held_folder())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         os._exit(
@@ -173,6 +199,11 @@ def get_all_models():
     return sorted({*run_paths("model.pt", paper.encoder_runs()), *models})
 
 
+def get_config_as_run():
+    """The config with what the command line made of it; without the folder of downloads, which is the machine's."""
+    return {key: value for key, value in config.items() if key != "mirror"}
+
+
 def get_paper_targets():
     folder = f"results/papers/{paper.name}"
     cases = [(task, case) for task, by_name in paper.cases.items() for case in by_name]
@@ -182,6 +213,7 @@ def get_paper_targets():
         *[f"results/{task}/{case}/bands.png" for task, case in cases],
         *([f"{folder}/claims.csv"] if paper.claims else []),
         f"{folder}/scores.csv",
+        f"{folder}/config.yaml",
         *run_paths("model.pt", paper.encoder_runs()),
     ]
 
@@ -190,7 +222,9 @@ def get_scene_files(wildcards):
     """What a scene is read from: the user's own files, or the manifest of a download."""
     own = paper.scenes.get(wildcards.scene)
     return (
-        own_files(own.files, own.labels) if own else f"downloads/{wildcards.scene}.json"
+        unless_same(own_files(own.files, own.labels))
+        if own
+        else f"downloads/{wildcards.scene}.json"
     )
 
 
@@ -333,3 +367,21 @@ def get_figure_case(wildcards):
 
 def get_figure_labels(wildcards):
     return {"figure": paper.figures[wildcards.figure].kind}
+
+
+def get_code(step, wildcards):
+    """The hash of the code that a step uses now; None if the paper has no such step."""
+    keys = {rule.name: dict(rule.params.items()).get("key") for rule in workflow.rules}
+    key = keys.get(step)
+    if not callable(key):
+        return key
+    try:
+        return key(SimpleNamespace(**dict(wildcards)))
+    except (UserError, KeyError):
+        return None
+
+
+def tell_other_code():
+    """Say which results of this paper were made by another version of the code."""
+    if told := told_of_other_code(settled.steps, get_code):
+        print(f"note: {told}", file=sys.stderr)

@@ -1,4 +1,25 @@
-# What a paper shows: tables, figures, claims.
+# What a paper shows: tables, figures, claims; and the config that asked for them.
+rule keep_config:
+    output:
+        config=f"results/papers/{paper.name}/config.yaml",
+    log:
+        f"logs/keep_config/{paper.name}.log",
+    localrule: True
+    conda:
+        "../../envs/hsipipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        script=script_key("keep_config"),
+        config=get_config_as_run(),
+    message:
+        "Keep the config beside what it asked for"
+    script:
+        "../scripts/keep_config.py"
+
+
 rule write_table:
     input:
         scores=f"results/papers/{paper.name}/scores.csv",
@@ -28,6 +49,7 @@ rule write_table:
     params:
         table=get_table,
         key=code_key("hsipipe.report.tables"),
+        script=script_key("write_table"),
     message:
         "Write table {wildcards.table}"
     script:
@@ -62,6 +84,7 @@ rule draw_figure:
         figure=get_figure,
         case_settings=get_figure_case_settings,
         key=get_figure_key,
+        script=script_key("draw_figure"),
     message:
         "Draw figure {wildcards.figure}"
     script:
@@ -95,6 +118,7 @@ rule check_claims:
         size=paper.size,
         claims=[dataclasses.asdict(claim) for claim in paper.claims],
         key=code_key("hsipipe.report.claims"),
+        script=script_key("check_claims"),
     message:
         "Judge the claims of the paper"
     script:
@@ -126,6 +150,7 @@ rule draw_bands:
     params:
         settings=get_case_settings("bands"),
         key=code_key("hsipipe.cases.bands", "hsipipe.bands.figure"),
+        script=script_key("draw_bands"),
     message:
         "Draw where the bands of case {wildcards.case} fall"
     script:

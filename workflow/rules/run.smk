@@ -23,6 +23,7 @@ rule run_method:
         method=get_method_name,
         settings=get_method_settings,
         key=get_method_key("predict"),
+        script=script_key("run_method"),
     message:
         "Run {wildcards.variant} on {wildcards.case}, seed {wildcards.seed}"
     script:

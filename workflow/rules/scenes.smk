@@ -43,6 +43,7 @@ rule read_scene:
         folder="downloads/{scene}",
         own=get_own_scene,
         key=code_key("hsipipe.scenes.assemble", "hsipipe.scenes.convert"),
+        script=script_key("read_scene"),
     message:
         "Read scene {wildcards.scene} into one file"
     script:
@@ -66,6 +67,7 @@ rule simulate_scene:
         settings=get_simulation,
         folder="results/specimens/{scene}",
         key=get_simulation_key,
+        script=script_key("simulate_scene"),
     message:
         "Simulate scene {wildcards.scene}"
     script:

@@ -17,6 +17,7 @@ rule score_run:
     params:
         case_settings=get_case_settings("score"),
         key=get_step_key("score"),
+        script=script_key("score_run"),
     message:
         "Score {wildcards.variant} on {wildcards.case}, seed {wildcards.seed}"
     script:
@@ -39,6 +40,7 @@ rule collect_scores:
         runtime=10,
     params:
         key=code_key("hsipipe.tidy"),
+        script=script_key("collect_scores"),
     message:
         "Join the scores of the paper"
     script:

@@ -36,6 +36,7 @@ rule train_method:
         method=get_method_name,
         settings=get_method_settings,
         key=get_method_key("fit"),
+        script=script_key("train_method"),
         state="results/.state/{task}/{case}/{variant}/seed{seed}",
     message:
         "Train {wildcards.variant} on {wildcards.case}, seed {wildcards.seed}"

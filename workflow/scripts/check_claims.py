@@ -1,8 +1,8 @@
 """Judge a paper's claims by its scores."""
 
-from hsipipe.logs import job_log
+from hsipipe.job import job
 
-with job_log(snakemake.log[0]):
+with job(snakemake):
     from hsipipe.report.claims import check_claims
 
     check_claims(

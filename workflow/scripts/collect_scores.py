@@ -1,8 +1,8 @@
 """Join the scores of all runs of a paper."""
 
-from hsipipe.logs import job_log
+from hsipipe.job import job
 
-with job_log(snakemake.log[0]):
+with job(snakemake):
     from hsipipe.tidy import collect_scores
 
     collect_scores(snakemake.input.scores, snakemake.output.scores)

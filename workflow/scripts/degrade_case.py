@@ -1,8 +1,8 @@
 """Synthesise what a case's methods get to see, once for all of them."""
 
-from hsipipe.logs import job_log
+from hsipipe.job import job
 
-with job_log(snakemake.log[0]):
+with job(snakemake):
     from hsipipe.bands.selection import read_bands_csv
     from hsipipe.cases.split import read_split
     from hsipipe.tasks import load_task

@@ -1,8 +1,8 @@
 """Fetch the files of a scene, from the mirror folder or the network, and list them with their hashes."""
 
-from hsipipe.logs import job_log
+from hsipipe.job import job
 
-with job_log(snakemake.log[0]):
+with job(snakemake):
     from pathlib import Path
 
     from hsipipe.files import sha256_of, write_json

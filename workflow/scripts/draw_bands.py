@@ -1,8 +1,8 @@
 """Draw where a case's bands fall over the mean spectrum."""
 
-from hsipipe.logs import job_log
+from hsipipe.job import job
 
-with job_log(snakemake.log[0]):
+with job(snakemake):
     from hsipipe.bands.figure import draw_bands
     from hsipipe.bands.selection import read_bands_csv
     from hsipipe.cases.bands import mean_spectrum

@@ -1,8 +1,8 @@
 """Draw a figure of a paper, as PNG and SVG."""
 
-from hsipipe.logs import job_log
+from hsipipe.job import job
 
-with job_log(snakemake.log[0]):
+with job(snakemake):
     from hsipipe.tasks import load_task
 
     figure = snakemake.params.figure

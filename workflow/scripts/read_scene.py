@@ -1,8 +1,8 @@
 """Read a scene's files, or the user's own, into one scene file."""
 
-from hsipipe.logs import job_log
+from hsipipe.job import job
 
-with job_log(snakemake.log[0]):
+with job(snakemake):
     from pathlib import Path
 
     from hsipipe.scenes.assemble import read_scene_files

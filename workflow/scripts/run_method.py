@@ -1,8 +1,8 @@
 """Run a variant on every test unit of a case."""
 
-from hsipipe.logs import job_log
+from hsipipe.job import job
 
-with job_log(snakemake.log[0]):
+with job(snakemake):
     from hsipipe.device import claim, limit_memory, set_threads
     from hsipipe.methods import find_method
     from hsipipe.tasks import load_task

@@ -1,8 +1,8 @@
 """Score a run: one row per unit and metric."""
 
-from hsipipe.logs import job_log
+from hsipipe.job import job
 
-with job_log(snakemake.log[0]):
+with job(snakemake):
     from hsipipe.tasks import load_task
     from hsipipe.tidy import write_scores
 

@@ -1,8 +1,8 @@
 """Select a case's bands on its training part."""
 
-from hsipipe.logs import job_log
+from hsipipe.job import job
 
-with job_log(snakemake.log[0]):
+with job(snakemake):
     from hsipipe.bands.selection import write_bands_csv
     from hsipipe.cases.bands import select_case_bands
     from hsipipe.cases.split import read_split

@@ -1,8 +1,8 @@
 """Simulate a scene with its truth; specimens as the files of a line scanner, which are then read as any others."""
 
-from hsipipe.logs import job_log
+from hsipipe.job import job
 
-with job_log(snakemake.log[0]):
+with job(snakemake):
     from hsipipe.scenes.scene import write_scene
 
     settings = dict(snakemake.params.settings)

@@ -1,8 +1,8 @@
 """Share out the units of a case: training, validation, test."""
 
-from hsipipe.logs import job_log
+from hsipipe.job import job
 
-with job_log(snakemake.log[0]):
+with job(snakemake):
     from hsipipe.cases.empty import drop_empty
     from hsipipe.cases.split import SplitSettings, split_scenes, write_split
     from hsipipe.scenes.scene import Scene

@@ -1,8 +1,8 @@
 """Train a method on the training part of a case; a training that was interrupted goes on where it was."""
 
-from hsipipe.logs import job_log
+from hsipipe.job import job
 
-with job_log(snakemake.log[0]):
+with job(snakemake):
     from hsipipe.cases.split import read_split
     from hsipipe.methods import find_method
     from hsipipe.training.launch import train

@@ -1,8 +1,8 @@
 """Write a table as CSV, Markdown, LaTeX and HTML, and the costs of its runs."""
 
-from hsipipe.logs import job_log
+from hsipipe.job import job
 
-with job_log(snakemake.log[0]):
+with job(snakemake):
     from hsipipe.report.tables import write_cost_table, write_table
 
     write_table(

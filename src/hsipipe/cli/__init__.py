@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from hsipipe import __version__
-from hsipipe.cli import denoising, export, fusion, representation, scenes, scoring, segmentation, training
+from hsipipe.cli import (
+    denoising,
+    export,
+    fusion,
+    provenance,
+    representation,
+    scenes,
+    scoring,
+    segmentation,
+    training,
+)
 from hsipipe.errors import UserError
 from hsipipe.logs import FORMAT
 
@@ -34,13 +44,13 @@ def make_parser() -> argparse.ArgumentParser:
     arrays.add_argument("--layout", help="order of axes of a bare array, such as rows-cols-bands")
     arrays.add_argument("--table", action="store_true", help="a 2-D array is a table of spectra (pixels, bands)")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in (scenes, denoising, fusion, segmentation, representation, scoring, training, export):
+    for module in (scenes, denoising, fusion, segmentation, representation, scoring, training, export, provenance):
         module.add_verbs(verbs, common, arrays)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb; 0 on success, 2 for the user's mistake, 1 for ours."""
+    """Run a verb; 0 on success, 2 for the user's mistake, 1 for ours and for results that are not what they were."""
     debug = bool(os.environ.get("HSIPIPE_DEBUG"))
     try:
         options = make_parser().parse_args(arguments)
@@ -50,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         # rasterio logs each complaint of GDAL before raising it, which would tell every error twice.
         logging.getLogger("rasterio").setLevel(logging.ERROR)
-        options.function(options)
+        answer = options.function(options)
     except BrokenPipeError:
         sys.stderr.close()
         return 0
@@ -67,4 +77,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {type(error).__name__}: {error} (run with --debug for the traceback)", file=sys.stderr)
         return 1
-    return 0
+    return answer or 0

@@ -41,7 +41,7 @@ def unpack(archive: str | Path, folder: str | Path) -> list[Path]:
     with tempfile.TemporaryDirectory(prefix=".unpack-", dir=target) as temporary:
         root = Path(temporary)
         try:
-            if zipfile.is_zipfile(archive):
+            if is_zip(archive):
                 with zipfile.ZipFile(archive) as opened:
                     names = _extract(_zip_members(opened, archive), root, archive, limit)
             else:
@@ -56,11 +56,17 @@ def unpack(archive: str | Path, folder: str | Path) -> list[Path]:
     return [target / name for name in names]
 
 
+def is_zip(archive: str | Path) -> bool:
+    """Whether a file is a zip archive by how it begins; a tar archive that ends with a zip archive is none."""
+    with open(archive, "rb") as file:
+        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")  # the second: an empty one
+
+
 def _extract(members: Iterator[Member], root: Path, archive: Path, limit: int) -> list[str]:
     names: dict[str, None] = {}
     written = 0
     for count, (given, content) in enumerate(members):
-        name = _safe_name(given, archive)
+        name = safe_name(given, archive)
         if count >= MOST_MEMBERS:
             raise UserError("holds too many members to be a scene", file=archive, found=f"more than {MOST_MEMBERS}")
         if name is None:
@@ -71,7 +77,7 @@ def _extract(members: Iterator[Member], root: Path, archive: Path, limit: int) -
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, str):
-            origin = _safe_name(content, archive)
+            origin = safe_name(content, archive)
             if origin is None or origin not in names:
                 raise UserError("holds a link to what is not in it", file=archive, key=given, found=content)
             content = open(root / origin, "rb")  # noqa: SIM115 (closed below, as all others)
@@ -117,8 +123,12 @@ def _tar_members(opened: tarfile.TarFile, archive: Path) -> Iterator[Member]:
             raise UserError("holds a device or a pipe", file=archive, key=info.name)
 
 
-def _safe_name(name: str, archive: Path) -> str | None:
-    """The name relative to the folder, None for the folder itself."""
+def safe_name(name: str, archive: Path) -> str | None:
+    """The name of a member relative to the folder that it is unpacked to, None for the folder itself.
+
+    Raises:
+        UserError: a name that leaves the folder.
+    """
     path = PurePosixPath(name)
     unsafe = path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name
     if unsafe or not name:

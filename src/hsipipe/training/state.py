@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -29,6 +31,20 @@ from hsipipe.training.out_of_memory import is_out_of_memory
 
 FORMAT = "hsipipe-training-1"
 LAST, FINISHED, KEY, HISTORY = "last.ckpt", "finished.pt", "key.json", "history.csv"
+
+# What reading a damaged archive raises, by what of it is damaged.
+DAMAGED = (
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +110,7 @@ class StateFolder:
     def _stored_identity(self) -> Any:
         try:
             return json.loads((self.folder / KEY).read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, ValueError):  # absent, or damaged
             return None
 
     def save(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
@@ -179,11 +195,20 @@ class StateFolder:
         if not path.exists():
             return None
         try:
+            _check_sums(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             # Files are renamed into place when whole, so only a failing disk leaves one like this.
             log.warning("%s cannot be read (%s); training starts anew", path, str(error).splitlines()[0])
             if self.writes:
                 path.unlink()
             return None
         return content if content.get("format") == FORMAT else None
+
+
+def _check_sums(path: Path) -> None:
+    """Raise BadZipFile if the content of an archive is not that of its check sums, which torch does not compare."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"{damaged} has another check sum than when it was written")

@@ -1,0 +1,28 @@
+"""The fault campaign on a study without a training: one fault of each of three kinds."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).parent / "run.py"
+
+
+def campaign(*arguments):
+    return subprocess.run([sys.executable, RUN, *arguments], capture_output=True, text=True, timeout=900, check=False)
+
+
+@pytest.mark.workflow
+def test_faults_are_survived(tmp_path):
+    done = campaign("--quick", "--folder", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 of 3 faults survived, 0 results lost or silently wrong" in done.stdout
+
+
+def test_the_campaign_has_thirty_faults_of_every_kind():
+    listed = campaign("--list").stdout.splitlines()
+    kinds = {line[5:].rpartition(" at ")[0] for line in listed}
+    assert len(listed) == 30
+    assert {"full disk", "read-only results", "two runs in one folder", "stale locks", "clock jump"} <= kinds
+    assert len(kinds) == 14
