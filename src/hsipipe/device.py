@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from hsipipe.device_driver import has_driver
 from hsipipe.errors import UserError
 
 FAKE_GPUS = "HSIPIPE_FAKE_GPUS"
@@ -113,6 +114,13 @@ def current() -> Device:
     return Device("cpu", note="not claimed; torch sees no GPU")
 
 
+def describe_claim() -> str:
+    """What `current` came to be and why, for run.json; imports nothing."""
+    if _current is None:
+        return "not claimed"
+    return f"{_current.kind}: {_current.note}"
+
+
 def set_threads(count: int) -> None:
     """Give torch `count` CPU threads (this imports torch)."""
     if count < 1:
@@ -142,7 +150,10 @@ def _pool() -> tuple[list[str], str, str]:
     if job:
         # SLURM may number the devices of each job from 0, so a lock holds within its job only. It is needed there:
         # one allocation of several GPUs can run several jobs of the workflow side by side.
-        return entries[:stop], f"slurm{job}-gpu", f"{VISIBLE}={visible} of SLURM job {job}"
+        given = f"{VISIBLE}={visible} of SLURM job {job}"
+        if entries[:stop] and not has_driver():
+            return [], "", f"{given} is no device that can be computed on: the node has no driver for it"
+        return entries[:stop], f"slurm{job}-gpu", given
     return entries[:stop], "gpu", f"{VISIBLE}={visible}"
 
 

@@ -84,6 +84,19 @@ def get_resource(step, name, default):
     return get
 
 
+def growing(need):
+    """A need that an attempt multiplies by its number: a job that was ended for want of memory or time gets more.
+
+    Attempts after the first exist where a profile has `retries`. Here and not in the profile, which can replace a need but
+    not multiply it, and would lose what each method says of its own.
+    """
+
+    def get(wildcards, attempt):
+        return attempt * (need(wildcards) if callable(need) else need)
+
+    return get
+
+
 def get_step_key(step):
     """A function that hashes the code of a task's step."""
 
