@@ -156,6 +156,13 @@ class ClaimSettings:
             "minimum": 0,
         },
     )
+    standard_errors: float = field(
+        default=0.0,
+        metadata={
+            "meaning": "and by more than so many standard errors of the mean over seeds, the larger one of the two",
+            "minimum": 0,
+        },
+    )
     at_least: float | None = field(
         default=None, metadata={"meaning": "the mean of `better` is this or more, where that is known beforehand"}
     )

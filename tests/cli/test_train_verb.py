@@ -190,7 +190,8 @@ def test_a_case_that_is_not_made(capsys):
     [({"adapt": "qlora"}, "4-bit weights need"), ({"optimizer": "adamw8bit"}, "adamw8bit")],
 )
 def test_what_needs_bitsandbytes_says_so(capsys, monkeypatch, settings, message):
-    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    for module in ["bitsandbytes", *(name for name in sys.modules if name.startswith("bitsandbytes."))]:
+        monkeypatch.setitem(sys.modules, module, None)
     assert train("vit", *assignments(encoder="none", **settings)) == 2
     told = complaint(capsys)
     assert message in told

@@ -16,7 +16,7 @@ def tidy(**means):
 
 def claim(**over):
     base = {"claim": "a beats b", "task": "denoising", "case": "c", "metric": "mpsnr", "better": "a", "than": ["b"]}
-    bounds = {"deviations": 0.0, "at_least": None, "at_most": None}
+    bounds = {"deviations": 0.0, "standard_errors": 0.0, "at_least": None, "at_most": None}
     return {**base, **bounds, "margin": 0.0, "cost": None, "factor": 1.0, "needs": None, **over}
 
 
@@ -86,9 +86,25 @@ def test_claims_over_costs(over, verdict):
     assert "training step in all, float32 [MiB]" in judged[1]
 
 
-@pytest.mark.parametrize(("deviations", "verdict"), [(0, "reproduced"), (1.9, "reproduced"), (2.1, "not reproduced")])
-def test_better_by_so_many_standard_deviations(deviations, verdict):
-    # means 30 and 28, the larger standard deviation over the two seeds is 1
+@pytest.mark.parametrize(
+    ("over", "verdict"),
+    [
+        ({"deviations": 0}, "reproduced"),
+        ({"deviations": 1.9}, "reproduced"),
+        ({"deviations": 2.1}, "not reproduced"),
+        ({"standard_errors": 2.8}, "reproduced"),
+        ({"standard_errors": 2.9}, "not reproduced"),
+    ],
+)
+def test_better_by_so_much_of_the_spread_over_seeds(over, verdict):
+    # means 30 and 28; the larger standard deviation over the two seeds is 1, its standard error 1 / sqrt(2)
     spread = {0: {"a": 30.1, "b": 28 - 0.5**0.5}, 1: {"a": 29.9, "b": 28 + 0.5**0.5}}
     frame = pd.concat([tidy(**means).assign(seed=seed) for seed, means in spread.items()])
-    assert judge(claim(deviations=deviations), mean_scores(frame), {}, size="demo")[0] == verdict
+    assert judge(claim(**over), mean_scores(frame), {}, size="demo")[0] == verdict
+
+
+@pytest.mark.parametrize("key", ["deviations", "standard_errors"])
+def test_one_seed_has_no_spread(key):
+    verdict, evidence = judge(claim(**{key: 1}), mean_scores(tidy(a=30.0, b=28.0)), {}, size="demo")
+    assert verdict == "not tested"
+    assert "one seed" in evidence

@@ -339,3 +339,17 @@ def test_figure_of_the_history(tmp_path, undisturbed):
 def test_importing_does_not_import_lightning():
     code = "import sys, hsipipe.training.loop; sys.exit('pytorch_lightning' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_half_precision_learns_clips_and_resumes_exactly(tmp_path, undisturbed):
+    settings = {"precision": "float16", "gradient_clip": 0.5, "watch": True}
+    whole = train(tmp_path / "whole", **settings)
+    assert whole.history[-1]["train_loss"] != undisturbed[0].history[-1]["train_loss"]
+    # In float16 a loss has three digits: the course is the same, and the norm is that of unscaled gradients.
+    exact = train(tmp_path / "exact", **{**settings, "precision": "float32"})
+    for mine, other in zip(whole.history, exact.history, strict=True):
+        assert mine["train_loss"] == pytest.approx(other["train_loss"], rel=0.05)
+        assert mine["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=0.1)
+    with pytest.raises(Stop):
+        train(tmp_path / "cut", draw=stopping_at(17), checkpoint_every_s=0, **settings)
+    assert equal(train(tmp_path / "cut", **settings).model, whole.model)

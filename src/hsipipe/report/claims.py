@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,12 @@ from hsipipe.report.tables import mean_costs
 
 REPRODUCED, NOT_REPRODUCED, NOT_TESTED = "reproduced", "not reproduced", "not tested"
 
+
+# Keys of a claim that ask for a difference in units of a spread over seeds: in words, and of a row of `mean_scores`.
+SPREADS: dict[str, tuple[str, Callable[[pd.Series], float]]] = {
+    "deviations": ("sd", lambda row: float(row["sd"])),
+    "standard_errors": ("standard error(s)", lambda row: float(row["sd"] / np.sqrt(row["seeds"]))),
+}
 
 Costs = dict[tuple[str, str], dict[str, float | None]]
 
@@ -53,7 +59,8 @@ def judge_scores(claim: dict[str, Any], means: pd.DataFrame) -> tuple[bool, str]
     """Whether `better` beats every one of `than`, with evidence; or what is missing.
 
     By more than `margin`, in the metric's unit, towards the better side, and by more than `deviations` standard
-    deviations over seeds; and whether its mean keeps to `at_least` and `at_most`.
+    deviations and `standard_errors` standard errors of the mean over seeds, the larger one of the two sides; and
+    whether its mean keeps to `at_least` and `at_most`.
     """
     metric = METRICS[claim["metric"]]
     task, case, name = claim["task"], claim["case"], claim["better"]
@@ -68,16 +75,20 @@ def judge_scores(claim: dict[str, Any], means: pd.DataFrame) -> tuple[bool, str]
         sign = 1 if metric.higher_is_better else -1
         difference = sign * (ours["mean"] - theirs["mean"])
         holds &= bool(difference > claim["margin"])
-        if claim["deviations"]:
-            holds &= bool(difference > claim["deviations"] * np.nanmax([ours["sd"], theirs["sd"], 0.0]))
+        for key, (_, spread_of) in SPREADS.items():
+            if not claim[key]:
+                continue
+            spreads = [spread for side in (ours, theirs) if not np.isnan(spread := spread_of(side))]
+            if not spreads:
+                return f"{name} and {other} on {case} have one seed each, hence no standard deviation"
+            holds &= bool(difference > claim[key] * max(spreads))
         found.append(f"{other} {theirs['mean']:{metric.format}}")
     spread = f" ± {ours['sd']:{metric.format}}" if not np.isnan(ours["sd"]) else ""
     for bound, words, sign in (("at_least", "at least", 1), ("at_most", "at most", -1)):
         if claim[bound] is not None:
             holds &= bool(sign * (ours["mean"] - claim[bound]) >= 0)
             found.append(f"asked {words} {claim[bound]:g}")
-    if claim["deviations"]:
-        found.append(f"asked {claim['deviations']:g} sd")
+    found += [f"asked {claim[key]:g} {words}" for key, (words, _) in SPREADS.items() if claim[key]]
     evidence = f"{metric.label} on {case}: {name} {ours['mean']:{metric.format}}{spread}; {', '.join(found)}"
     return holds, evidence
 

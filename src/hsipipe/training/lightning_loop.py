@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -53,6 +53,13 @@ class TrainingLoop(lightning.LightningModule):
         self._unseen: list[tuple[int, Tensor]] = []
         self._saved_at = self._clock = time.monotonic()
         self._watch = Watch(device) if recipe.settings.watch else None
+        # Gradients of float16 underflow; the scaler multiplies the loss, divides the gradients, and leaves out a step
+        # in which they overflowed. Otherwise it does nothing.
+        self._scaler = torch.amp.GradScaler(
+            device.type, init_scale=1024.0, enabled=recipe.settings.precision == "float16"
+        )
+        if state.loss_scale:
+            self._scaler.load_state_dict(state.loss_scale)
         self.bar: tqdm | None = None
         if state.loss_count and self.epoch_is_complete:
             self.end_epoch()  # the attempt before was killed during validation
@@ -91,14 +98,17 @@ class TrainingLoop(lightning.LightningModule):
             batch = self._draw(number)
             if self._watch is not None:
                 self._watch.drawn(time.monotonic() - started)
-            value = self.recipe.loss(self.network, batch)
-            self.manual_backward(value / settings.accumulate)
+            with torch.autocast(self._device_used.type, torch.float16) if self._scaler.is_enabled() else nullcontext():
+                value = self.recipe.loss(self.network, batch)
+            self.manual_backward(self._scaler.scale(value / settings.accumulate))
             self._unseen.append((step, value.detach()))
+        self._scaler.unscale_(optimizer)
         if self._watch is not None:
             self._watch.see_gradients(self.model)
         if settings.gradient_clip is not None:
             self.clip_gradients(optimizer, settings.gradient_clip, gradient_clip_algorithm="norm")
-        optimizer.step()
+        self._scaler.step(optimizer)
+        self._scaler.update()
 
     def _draw(self, number: int) -> Batch:
         """Batch `number`, after seeding torch for it."""
@@ -239,6 +249,7 @@ class TrainingLoop(lightning.LightningModule):
         if not torch.stack(finite).all():
             raise self._diverged("the weights stopped being finite", self.state.step - 1)
         self._count_time()
+        self.state.loss_scale = self._scaler.state_dict()
         self.folder.save(self.model, self._optimizer, self.state)
         self._saved_at = time.monotonic()
 
@@ -281,4 +292,5 @@ def _precision(name: str, device: torch.device) -> Any:
     if name == "auto":
         able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         name = "bfloat16" if able else "float32"
-    return {"float32": "32-true", "bfloat16": "bf16-mixed"}[name]
+    # Lightning's own float16 refuses the CPU, and clips gradients that it has not unscaled: the loop does it itself.
+    return "bf16-mixed" if name == "bfloat16" else "32-true"

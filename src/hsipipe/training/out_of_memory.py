@@ -48,6 +48,7 @@ def memory_told(during: str, settings: TrainingSettings, device: torch.device, c
             raise
         size, lines = settings.batch_size, str(error).strip().splitlines()
         fewer = "" if size == 1 else f"lower batch_size (now {size}) and raise accumulate (now {settings.accumulate}); "
+        # Contrastive losses compare the samples of a batch: theirs must stay, and is computed in parts instead.
         kept = ""
         if checkpoint.exists():
             kept = f"; the same settings with more memory go on from the last checkpoint, {checkpoint}"
@@ -55,6 +56,6 @@ def memory_told(during: str, settings: TrainingSettings, device: torch.device, c
             f"out of memory on {device} during {during}",
             key="batch_size",
             found=lines[0] if lines else type(error).__name__,
-            remedy=f"{fewer}where the method has them, checkpointing: true, adapt: lora, "
-            f"a smaller patch or image_size; on a GPU precision: bfloat16{kept}",
+            remedy=f"{fewer}where the method has them, micro_batch (it leaves the batch whole), checkpointing: true, "
+            f"adapt: lora, a smaller patch or image_size; on a GPU precision: bfloat16 or float16{kept}",
         ) from error

@@ -91,8 +91,12 @@ class TrainingSettings:
             "minimum": 0,
         },
     )
-    precision: Literal["auto", "float32", "bfloat16"] = field(
-        default="auto", metadata={"meaning": "auto: bfloat16 autocast on a GPU that has it, float32 elsewhere"}
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = field(
+        default="auto",
+        metadata={
+            "meaning": "auto: bfloat16 autocast on a GPU that has it, float32 elsewhere; float16: autocast with the "
+            "loss scaled, for GPUs without bfloat16"
+        },
     )
     checkpoint_every_s: float = field(
         default=120.0,

@@ -47,6 +47,7 @@ class Progress:
         patience_value: the last value that was better than the previous `patience_value` by more than `min_delta`.
         waited: epochs since then.
         stopped: whether early stopping ended the training.
+        loss_scale: state of the scaler of losses under float16; else empty.
     """
 
     step: int = 0
@@ -60,6 +61,7 @@ class Progress:
     patience_value: float | None = None
     waited: int = 0
     stopped: bool = False
+    loss_scale: dict[str, float | int] = field(default_factory=dict)
 
 
 def weights_of(model: torch.nn.Module) -> dict[str, Tensor]:

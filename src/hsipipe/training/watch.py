@@ -26,10 +26,11 @@ class Watch:
         self._norms.append(torch.nn.utils.get_total_norm(gradients).detach())
 
     def end_epoch(self) -> dict[str, float]:
-        """gradient_norm (mean of the steps), drawing_seconds, memory_mb (resident), gpu_memory_mb (peak); then anew."""
+        """gradient_norm (mean of the finite ones), drawing_seconds, memory_mb (resident), gpu_memory_mb (peak)."""
         found = {"drawing_seconds": round(self._drawing, 3), "memory_mb": round(resident_memory() / 2**20, 1)}
         if self._norms:
-            found = {"gradient_norm": float(torch.stack(self._norms).float().mean()), **found}
+            norms = torch.stack(self._norms).float()  # under float16 a step whose gradients overflow is left out
+            found = {"gradient_norm": float(norms[norms.isfinite()].mean()), **found}
         if self._device.type == "cuda":
             found["gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
             torch.cuda.reset_peak_memory_stats()
