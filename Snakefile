@@ -19,6 +19,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/cluster.smk"
 include: "workflow/rules/scenes.smk"
 include: "workflow/rules/cases.smk"
 include: "workflow/rules/train.smk"
@@ -27,9 +28,9 @@ include: "workflow/rules/scores.smk"
 include: "workflow/rules/report.smk"
 
 
-# A second snakemake in this folder is refused; a killed one leaves nothing behind.
+# A second snakemake in this folder is refused, and so is a job that no cluster could start; a killed one leaves nothing.
 onstart:
-    hold_folder()
+    before_the_first_job()
 
 
 rule all:

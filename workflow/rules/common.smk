@@ -16,14 +16,22 @@ from hsipipe.scenes.own_files import own_files
 
 CONFIG = Path(workflow.basedir) / "config"
 
-try:
+
+@contextlib.contextmanager
+def errors_told():
+    """Tell a mistake of the user's in one line, and end with 2."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+with errors_told():
     paper = load_paper(config, file=next(iter(workflow.configfiles), None))
     check_definitions([(paper.name, paper), *load_papers(CONFIG, but=paper.name)])
     catalogue = read_catalogue(CONFIG / "scenes.tsv")
     paper.check_scenes(catalogue)
-except UserError as error:
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(2)
 
 
 wildcard_constraints:
@@ -80,19 +88,6 @@ def get_resource(step, name, default):
 
     def get(wildcards):
         return get_variant(wildcards).method.resources.get(step, {}).get(name, default)
-
-    return get
-
-
-def growing(need):
-    """A need that an attempt multiplies by its number: a job that was ended for want of memory or time gets more.
-
-    Attempts after the first exist where a profile has `retries`. Here and not in the profile, which can replace a need but
-    not multiply it, and would lose what each method says of its own.
-    """
-
-    def get(wildcards, attempt):
-        return attempt * (need(wildcards) if callable(need) else need)
 
     return get
 
@@ -160,8 +155,8 @@ if config.get("mirror"):
 while_running = contextlib.ExitStack()  # what this process holds until it ends
 
 
-def hold_folder():
-    """Keep other runs out of this folder for as long as this one lives."""
+def before_the_first_job():
+    """Keep other runs out of this folder for as long as this one lives, and refuse jobs that could never start."""
     try:
         while_running.enter_context(
             held(
@@ -170,8 +165,9 @@ def hold_folder():
                 busy="another snakemake runs here",
             )
         )
+        check_jobs()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(
             2
         )  # nothing has started yet, and Snakemake would turn an exception into a traceback

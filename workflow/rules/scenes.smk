@@ -36,8 +36,8 @@ rule read_scene:
         "../../envs/hsipipe.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=growing("mem_mb", 4000),
+        runtime=growing("runtime", 240),
     params:
         files=get_catalogue_rows,
         folder="downloads/{scene}",
@@ -60,8 +60,8 @@ rule simulate_scene:
         "../../envs/hsipipe.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        mem_mb=growing("mem_mb", 2000),
+        runtime=growing("runtime", 30),
     params:
         settings=get_simulation,
         folder="results/specimens/{scene}",

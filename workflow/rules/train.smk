@@ -27,9 +27,8 @@ rule train_method:
         "../../envs/hsipipe.yaml"
     threads: get_resource("train", "threads", 1)
     resources:
-        mem_mb=growing(get_resource("train", "mem_mb", 8000)),
-        # Not growing: each attempt goes on where the one before was ended, and partitions have limits.
-        runtime=get_resource("train", "runtime", 600),
+        mem_mb=growing_resource("train", "mem_mb", 8000),
+        runtime=growing_resource("train", "runtime", 600),
         gpu=get_resource("train", "gpu", 0),
     params:
         case_settings=get_case_settings("fit"),
