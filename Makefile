@@ -9,7 +9,7 @@ DATA ?= $(HSIPIPE_MIRROR)
 # GPUs of this machine; with none, jobs made for a GPU share the cores instead of queueing for one.
 GPUS ?= $(shell nvidia-smi -L 2>/dev/null | grep -c '^GPU ')
 
-.PHONY: run test env lint format lock report bench
+.PHONY: run test env lint format lock report bench slurm-test
 
 run: env  ## run the demo: simulated scenes, every denoiser, tables, figures, report
 	$(BIN)/snakemake --configfile $(CONFIG) --resources gpu=$(GPUS)
@@ -26,6 +26,9 @@ env: .venv/.ready
 
 test: env  ## all tests
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
+
+slurm-test: env  ## the demo on a SLURM of one node, disturbed; needs root. STUDY=quick: a small study instead
+	$(BIN)/python tests/slurm/run.py $(if $(filter quick,$(STUDY)),--quick)
 
 lint: env  ## ruff, mypy, snakefmt and Snakemake's own linter
 	$(BIN)/ruff check .

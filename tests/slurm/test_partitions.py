@@ -31,14 +31,22 @@ def test_what_sinfo_lists(site):
 
 @pytest.mark.parametrize(
     ("written", "meant"),
-    [("infinite", math.inf), (90, 90), ("2-00:00:00", 2880), ("1:30:00", 90), ("30:00", 30), ("12h", 720), ("2d", 2880)],
+    [
+        ("infinite", math.inf),
+        (90, 90),
+        ("2-00:00:00", 2880),
+        ("1:30:00", 90),
+        ("30:00", 30),
+        ("12h", 720),
+        ("2d", 2880),
+    ],
 )
 def test_time_limits(written, meant):
     assert minutes(written) == meant
 
 
 def test_no_time_limit():
-    with pytest.raises(UserError, match="is no time limit.*soon"):
+    with pytest.raises(UserError, match=r"is no time limit.*soon"):
         minutes("soon")
 
 
@@ -150,7 +158,7 @@ def test_ways_to_watch_the_queue(settings, command):
 
 
 def test_no_slurm_here():
-    with pytest.raises(UserError, match="no-such-command: SLURM is not on this machine.*login node"):
+    with pytest.raises(UserError, match=r"no-such-command: SLURM is not on this machine.*login node"):
         ask("no-such-command")
     with pytest.raises(UserError, match="SLURM does not answer"):
         ask("false")

@@ -5,29 +5,33 @@ from hsipipe.slurm.needs import check_array, check_needs, need_of
 from hsipipe.slurm.partitions import narrow, read_partitions
 from hsipipe.slurm.site import check_status_command, site_partitions, site_settings
 
-slurm = workflow.executor_settings
-if not hasattr(slurm, "partition_config"):
-    slurm = None
-partitions, site, earlier_logs = [], {}, []
+earlier_logs = []
 
-if slurm:
-    PROFILE = slurm.partition_config or "profile.yaml"
+
+@functools.cache
+def get_cluster():
+    """The profile's file, its partitions and those of the site; None without SLURM. Not known yet while rules are read."""
+    slurm = workflow.executor_settings
+    if not hasattr(slurm, "partition_config"):
+        return None
+    file = slurm.partition_config or "profile.yaml"
     with errors_told():
         if slurm.partition_config is None:
             raise UserError(
                 "names no partitions",
-                file=PROFILE,
+                file=file,
                 key="slurm-partition-config",
                 remedy="use --workflow-profile profiles/slurm, or a copy of it",
             )
         site = site_partitions()
-        partitions = narrow(read_partitions(PROFILE), site, file=PROFILE)
+        partitions = narrow(read_partitions(file), site, file=file)
         check_status_command(
             site_settings(),
             slurm.status_command,
             slurm.init_seconds_before_status_checks,
-            file=PROFILE,
+            file=file,
         )
+    return file, partitions, site
 
 
 def growing(name, need, gpu=0):
@@ -40,6 +44,7 @@ def growing(name, need, gpu=0):
     def get(wildcards, attempt):
         first = need(wildcards) if callable(need) else need
         gpus = gpu(wildcards) if callable(gpu) else gpu
+        _, partitions, _ = get_cluster() or (None, [], {})
         offers = [getattr(each, name) for each in partitions if each.gpu >= gpus]
         return (
             min(attempt * first, max([first, *offers])) if offers else attempt * first
@@ -57,25 +62,28 @@ def growing_resource(step, name, default):
 
 def check_jobs():
     """Before the first job is submitted: whether every job can start at all."""
-    if not slurm:
+    if not get_cluster():
         return
-    earlier_logs.extend(Path(slurm.logdir or "").rglob("*.log") if slurm.logdir else [])
+    file, partitions, site = get_cluster()
+    slurm = workflow.executor_settings
+    if slurm.logdir:
+        earlier_logs.extend(Path(slurm.logdir).rglob("*.log"))
     needs = [
         need_of(job.rule.name, job.wildcards, job.threads, job.resources)
         for job in workflow.dag.needrun_jobs()
         if not job.is_local
     ]
-    check_needs(needs, partitions, site, file=PROFILE)
+    check_needs(needs, partitions, site, file=file)
     if slurm.array_jobs:
-        check_array(needs, slurm.array_jobs, file=PROFILE)
+        check_array(needs, slurm.array_jobs, file=file)
 
 
 def tell_endings():
     """After the last job: which ones SLURM ended, and what to do about it."""
-    if slurm and slurm.logdir:
-        for line in describe(
-            read_endings(slurm.logdir, but=earlier_logs), profile=PROFILE
-        ):
+    if get_cluster() and workflow.executor_settings.logdir:
+        file, *_ = get_cluster()
+        folder = workflow.executor_settings.logdir
+        for line in describe(read_endings(folder, but=earlier_logs), profile=file):
             print(f"slurm: {line}", file=sys.stderr)
 
 

@@ -1,6 +1,7 @@
 # What the rules ask of the config. Everything here is read from the checked paper; nothing imports torch.
 import contextlib
 import dataclasses
+import functools
 import os
 import re
 import sys
@@ -19,12 +20,13 @@ CONFIG = Path(workflow.basedir) / "config"
 
 @contextlib.contextmanager
 def errors_told():
-    """Tell a mistake of the user's in one line, and end with 2."""
+    """Tell a mistake of the user's in one line, and end with 2. No job has started then, and Snakemake would turn an
+    exception into a traceback, or into a resource that is not known yet."""
     try:
         yield
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(2)
 
 
 with errors_told():
@@ -157,7 +159,7 @@ while_running = contextlib.ExitStack()  # what this process holds until it ends
 
 def before_the_first_job():
     """Keep other runs out of this folder for as long as this one lives, and refuse jobs that could never start."""
-    try:
+    with errors_told():
         while_running.enter_context(
             held(
                 ".snakemake/hsipipe.lock",
@@ -166,11 +168,6 @@ def before_the_first_job():
             )
         )
         check_jobs()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        os._exit(
-            2
-        )  # nothing has started yet, and Snakemake would turn an exception into a traceback
 
 
 def get_all_scenes():

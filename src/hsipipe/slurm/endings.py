@@ -22,7 +22,7 @@ SAID = {
     "preemption": "was ended to make room for another job",
     "cancelled": "was cancelled",
 }
-USED = re.compile(r"exceeded memory limit \((\d+) > (\d+)\)")
+IN_BYTES = re.compile(r"exceeded memory limit \((\d+) > (\d+)\)")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Ending:
         number: SLURM's number of it.
         cause: a key of SAID.
         file: the log that says so.
+        used_mb, limit_mb: memory, where the log says so; MB as SLURM counts them (2^20 bytes).
     """
 
     rule: str
@@ -42,6 +43,8 @@ class Ending:
     number: str
     cause: str
     file: Path
+    used_mb: int | None = None
+    limit_mb: int | None = None
 
 
 def read_endings(folder: str | Path, *, but: Iterable[Path] = ()) -> list[Ending]:
@@ -54,10 +57,13 @@ def read_endings(folder: str | Path, *, but: Iterable[Path] = ()) -> list[Ending
     passed = set(but)
     found = []
     for path in Path(folder).rglob("*.log"):
-        cause = None if path in passed else cause_of(path.read_text(encoding="utf-8", errors="replace"))
-        if cause:
+        log = "" if path in passed else path.read_text(encoding="utf-8", errors="replace")
+        if cause := cause_of(log):
             rule, *rest = path.relative_to(folder).parts[:-1]
-            found.append(Ending(rule.removeprefix("rule_"), "/".join(rest), path.stem, cause, path))
+            memory = IN_BYTES.search(log) if cause == "memory" else None
+            used_mb, limit_mb = (int(number) // 2**20 for number in memory.groups()) if memory else (None, None)
+            job = "/".join(rest)
+            found.append(Ending(rule.removeprefix("rule_"), job, path.stem, cause, path, used_mb, limit_mb))
     return sorted(found, key=lambda ending: ending.file.stat().st_mtime)
 
 
@@ -82,7 +88,10 @@ def describe(endings: Iterable[Ending], *, profile: str | Path) -> list[str]:
 
 def _remedy(rule: str, cause: str, last: Ending, profile: str | Path) -> str:
     if cause == "memory":
-        return f"ask for more: `set-resources: {{{rule}: {{mem_mb: N}}}}` in {profile}; its log is {last.file}"
+        known = last.used_mb is not None and last.limit_mb is not None
+        used = f"{last.used_mb} MB of {last.limit_mb}; " if known else ""
+        more = 2 * last.limit_mb if last.limit_mb else "MORE"
+        return f"{used}ask for more with `set-resources: {{{rule}: {{mem_mb: {more}}}}}` in {profile}"
     if cause == "time":
         more = f"`set-resources: {{{rule}: {{runtime: MINUTES}}}}` in {profile}"
         return f"a training goes on where it was; {more} gives more time"
