@@ -4,8 +4,8 @@
     run.py --quick    tests/slurm/study.yaml, minutes less
     run.py --calm     without the faults
 
-It needs root and the packages of SLURM, which it installs with apt-get where they are missing. Without them it fails;
-with --may-skip, or where the environment has CI, it says why it cannot run and ends well.
+It needs root and the packages of SLURM, which it installs with apt-get where they are missing. Without them it fails.
+With --may-skip, or where the environment has CI, it installs nothing, says why it cannot run, and ends well.
 """
 
 import argparse
@@ -29,15 +29,18 @@ PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
 TRAINING_MEMORY = "attempt * 2500"
 
 
-def why_not() -> str | None:
-    """Why no SLURM can be started here; installs its packages if they are missing."""
+def why_not(*, may_install: bool) -> str | None:
+    """Why no SLURM can be started here; its packages are installed first, if they are missing."""
     if os.geteuid() != 0:
         return "a SLURM for tests needs root"
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     if all(map(shutil.which, PROGRAMS)):
         return None
+    missing = f"SLURM is not installed ({', '.join(PROGRAMS)})"
+    if not may_install:
+        return missing
     if not shutil.which("apt-get"):
-        return f"SLURM is not installed ({', '.join(PROGRAMS)}), and there is no apt-get to install it with"
+        return f"{missing}, and there is no apt-get to install it with"
     say("installing SLURM (slurmctld slurmd slurm-client munge) with apt-get")
     installed = subprocess.run([HERE / "install.sh"], capture_output=True, text=True, check=False)
     return None if installed.returncode == 0 else f"SLURM cannot be installed: {installed.stderr.strip()[-300:]}"
@@ -50,7 +53,7 @@ def snakemake(folder: Path, configs: list[Path], *arguments: str) -> list[str]:
 
 def run_here(folder: Path, configs: list[Path]) -> None:
     say("the study on this machine")
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     profile = ["--workflow-profile", str(ROOT / "profiles/default"), "--cores", "2", "--resources", "gpu=2"]
     with open(folder.with_suffix(".log"), "w", encoding="utf-8") as log:
         command = snakemake(folder, configs, *profile)
@@ -61,7 +64,7 @@ def run_here(folder: Path, configs: list[Path]) -> None:
 
 def run_there(folder: Path, configs: list[Path], *, faults: bool) -> None:
     say("the study under SLURM, two GPUs" + (", disturbed" if faults else ""))
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     trigger = folder.parent / "take-memory"
     log = folder.with_suffix(".log")
     command = snakemake(
@@ -83,8 +86,11 @@ def run_there(folder: Path, configs: list[Path], *, faults: bool) -> None:
             raise Failure(f"the study failed under SLURM: {log}")
     finally:
         if process.poll() is None:
-            process.terminate()  # its jobs end with SLURM
-            process.wait()
+            process.send_signal(signal.SIGINT)  # it cancels its jobs; after SIGTERM it would wait for them
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
     told = log.read_text(encoding="utf-8")
     if faults and "used more memory than it had asked for" not in told:
         raise Failure(f"nothing was said about the job that was ended for its memory: {log}")
@@ -113,9 +119,13 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--calm", action="store_true")
     parser.add_argument("--may-skip", action="store_true", default=bool(os.environ.get("CI")))
-    parser.add_argument("--folder", type=Path, help="where results go; it stays (default: a temporary one)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where results go, and stay; what is there is not made again (default: a temporary one)",
+    )
     given = parser.parse_args()
-    if reason := why_not():
+    if reason := why_not(may_install=not given.may_skip):
         print(f"{'skipped' if given.may_skip else 'error'}: {reason}", file=sys.stderr)
         return 0 if given.may_skip else 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended

@@ -119,8 +119,8 @@ StateSaveLocation=$folder/state
 SlurmdSpoolDir=$folder/spool
 SlurmdParameters=config_overrides
 ReturnToService=2
-# A node that does not answer for ten seconds is down, and its jobs have failed.
-SlurmdTimeout=10
+# A node that does not answer for half a minute is down, and its jobs have failed.
+SlurmdTimeout=30
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none

@@ -1,11 +1,18 @@
 # What a cluster changes: needs that grow with the attempt, and checks before anything is submitted. Nothing happens here
 # without the executor `slurm`, nor inside its jobs.
+from snakemake.settings.types import DeploymentMethod
+
 from hsipipe.slurm.endings import describe, read_endings
 from hsipipe.slurm.needs import check_array, check_needs, need_of
 from hsipipe.slurm.partitions import narrow, read_partitions
 from hsipipe.slurm.site import check_status_command, site_partitions, site_settings
 
 earlier_logs = []
+
+# Only where containers are asked for: a rule with one would be another rule, and run again.
+if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+
+    container: str(Path(workflow.basedir) / "envs/hsipipe.sif")
 
 
 @functools.cache
