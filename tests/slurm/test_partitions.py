@@ -5,7 +5,7 @@ import math
 import pytest
 
 from hsipipe.errors import UserError
-from hsipipe.slurm.needs import Need, check_array, check_needs, need_of
+from hsipipe.slurm.needs import Need, check_array, check_needs, grown, need_of
 from hsipipe.slurm.partitions import Partition, minutes, narrow, parse_sinfo, read_partitions
 from hsipipe.slurm.site import ask, check_status_command
 
@@ -118,6 +118,27 @@ def test_jobs_that_fit(asked):
     check_needs([Need("train_method", "x", **asked)], PARTITIONS, site, file="profile.yaml")
 
 
+@pytest.mark.parametrize(
+    ("first", "attempt", "name", "gpu", "asked"),
+    [
+        (600, 1, "runtime", 0, 600),
+        (600, 2, "runtime", 0, 1200),
+        (600, 3, "runtime", 1, 1800),
+        (1440, 3, "runtime", 1, 2880),  # no partition has more
+        (64_000, 2, "mem_mb", 0, 128_000),
+        (3000, 2, "runtime", 1, 3000),  # refused before anything is submitted; growth makes it no smaller
+        (600, 9, "runtime", 5, 5400),  # no partition has five GPUs; that is told elsewhere
+    ],
+)
+def test_needs_grow_to_what_partitions_have(first, attempt, name, gpu, asked):
+    found = grown(first, attempt, name, gpu, PARTITIONS)
+    assert (found, type(found)) == (asked, int)
+
+
+def test_needs_grow_without_end_where_there_are_no_partitions():
+    assert grown(600, 9, "runtime", 1, []) == 5400
+
+
 def test_a_need_is_read_from_the_resources_of_a_job():
     resources = {"mem_mb": 500, "runtime": 20, "gpu": 1, "tmpdir": "/tmp", "disk_mb": "<TBD>", "slurm_partition": "gpu"}
     need = need_of("score_run", ["denoising", "a", 0], 2, resources)
@@ -128,11 +149,13 @@ def test_a_need_is_read_from_the_resources_of_a_job():
 def test_an_array_needs_equal_tasks():
     needs = [Need("train_method", "a", mem_mb=100), Need("train_method", "b", mem_mb=200), Need("score_run", "c")]
     with pytest.raises(UserError, match=r"slurm-array-jobs: jobs of train_method differ.*mem_mb 200 for b, 100 for a"):
-        check_array(needs, "train_method", file="profile.yaml")
+        check_array(needs, "train_method", 9, file="profile.yaml")
     with pytest.raises(UserError, match="differ"):
-        check_array(needs, "all", file="profile.yaml")
-    check_array(needs, "score_run", file="profile.yaml")
-    check_array([needs[0], needs[0]], "score_run, train_method", file="profile.yaml")
+        check_array(needs, "all", 9, file="profile.yaml")
+    with pytest.raises(UserError, match=r"jobs: job arrays need all jobs.*found 2.*set jobs to 3 or more"):
+        check_array(needs, "score_run", 2, file="profile.yaml")
+    check_array(needs, "score_run", 9, file="profile.yaml")
+    check_array([needs[0], needs[0]], "score_run, train_method", 2, file="profile.yaml")
 
 
 NO_ACCOUNTS = {"AccountingStorageType": "accounting_storage/none", "MinJobAge": "300 sec"}

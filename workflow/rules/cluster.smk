@@ -3,7 +3,7 @@
 from snakemake.settings.types import DeploymentMethod
 
 from hsipipe.slurm.endings import describe, read_endings
-from hsipipe.slurm.needs import check_array, check_needs, need_of
+from hsipipe.slurm.needs import check_array, check_needs, grown, need_of
 from hsipipe.slurm.partitions import narrow, read_partitions
 from hsipipe.slurm.site import check_status_command, site_partitions, site_settings
 
@@ -52,10 +52,7 @@ def growing(name, need, gpu=0):
         first = need(wildcards) if callable(need) else need
         gpus = gpu(wildcards) if callable(gpu) else gpu
         _, partitions, _ = get_cluster() or (None, [], {})
-        offers = [getattr(each, name) for each in partitions if each.gpu >= gpus]
-        return (
-            min(attempt * first, max([first, *offers])) if offers else attempt * first
-        )
+        return grown(first, attempt, name, gpus, partitions)
 
     return get
 
@@ -82,7 +79,9 @@ def check_jobs():
     ]
     check_needs(needs, partitions, site, file=file)
     if slurm.array_jobs:
-        check_array(needs, slurm.array_jobs, file=file)
+        check_array(
+            needs, slurm.array_jobs, workflow.resource_settings.nodes, file=file
+        )
 
 
 def tell_endings():

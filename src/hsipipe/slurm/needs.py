@@ -70,6 +70,24 @@ def need_of(rule: str, wildcards: Iterable[Any], threads: int, resources: Mappin
     )
 
 
+def grown(first: int, attempt: int, name: str, gpu: int, partitions: Iterable[Partition]) -> int:
+    """What an attempt asks for: its number times what the first one does, up to what the partitions have.
+
+    Args:
+        first: what the first attempt asks for.
+        attempt: from 1.
+        name: of the resource, as in `Partition`.
+        gpu: GPUs that the job asks for; only partitions that have as many count.
+        partitions: none without SLURM: then nothing ends the growth.
+
+    >>> grown(600, 2, "runtime", 0, [Partition("cpu", runtime=1000)])
+    1000
+    """
+    offers = [getattr(partition, name) for partition in partitions if partition.gpu >= gpu]
+    # Snakemake and sbatch take whole numbers only, and a limit may be none.
+    return int(min(attempt * first, max([first, *offers]))) if offers else attempt * first
+
+
 def check_needs(
     needs: Iterable[Need], partitions: Sequence[Partition], site: Mapping[str, Partition], *, file: str | Path
 ) -> None:
@@ -113,17 +131,24 @@ def _misfit(need: Need, candidates: Sequence[Partition], file: str | Path) -> Us
     raise AssertionError("a job fits no partition, but nothing that it asks for is too much")
 
 
-def check_array(needs: Iterable[Need], rules: str, *, file: str | Path) -> None:
-    """Refuse a job array whose tasks ask for different things: SLURM gives each what the first one asks for.
+def check_array(needs: Sequence[Need], rules: str, jobs: int, *, file: str | Path) -> None:
+    """Refuse a job array whose tasks ask for different things: SLURM gives each what the first one asks for. And one that
+    may be held back by a limit: the executor plugin (2.8.0) forgets tasks that it gets in several portions.
 
     Args:
         needs: of each job.
         rules: names of the rules that are submitted as arrays, separated by commas; or `all`.
+        jobs: how many may be in the queue at once.
         file: the profile, for the message.
 
     Raises:
-        UserError: two jobs of such a rule differ in what they ask for.
+        UserError: two jobs of such a rule differ in what they ask for, or not all jobs may be in the queue at once.
     """
+    if len(needs) > jobs:
+        remedy = f"set jobs to {len(needs)} or more, or take out slurm-array-jobs"
+        raise UserError(
+            "job arrays need all jobs of a run in the queue at once", file=file, key="jobs", found=jobs, remedy=remedy
+        )
     named = {name.strip() for name in rules.replace(";", ",").split(",")}
     first: dict[str, Need] = {}
     for need in needs:
