@@ -132,8 +132,9 @@ def _misfit(need: Need, candidates: Sequence[Partition], file: str | Path) -> Us
 
 
 def check_array(needs: Sequence[Need], rules: str, jobs: int, *, file: str | Path) -> None:
-    """Refuse a job array whose tasks ask for different things: SLURM gives each what the first one asks for. And one that
-    may be held back by a limit: the executor plugin (2.8.0) forgets tasks that it gets in several portions.
+    """Refuse a job array whose tasks ask for different things: SLURM gives each what the first one asks for.
+
+    Nor may a limit hold some of them back: the executor plugin (2.8.0) forgets tasks that it gets in several portions.
 
     Args:
         needs: of each job.
