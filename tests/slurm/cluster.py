@@ -72,8 +72,10 @@ def details(number: int) -> dict[str, str]:
 
 
 def processes(number: int) -> list[int]:
-    """The processes of a job on the node, without SLURM's own."""
-    return [int(line.split()[0]) for line in ask("scontrol", "listpids", str(number), "node").splitlines()[1:]]
+    """The processes of a job on the node, without SLURM's own; none of a job that has ended."""
+    command = ["scontrol", "listpids", str(number), "node"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120).stdout.splitlines()
+    return [int(line.split()[0]) for line in listed[1:]]
 
 
 def node_state() -> str:

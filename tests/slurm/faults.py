@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,16 +96,17 @@ def started_at(each: Job) -> float | None:
 
 
 def hold(each: Job) -> None:
-    for process in processes(each.number):
-        try:
-            os.kill(process, signal.SIGSTOP)
-        except ProcessLookupError:
-            continue  # it ended in this moment
+    send(each, signal.SIGSTOP)
 
 
 def release(each: Job) -> None:
+    send(each, signal.SIGCONT)
+
+
+def send(each: Job, what: signal.Signals) -> None:
     for process in processes(each.number):
-        os.kill(process, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # it ended in this moment
+            os.kill(process, what)
 
 
 def went_on(study: Study, each: Job, fault: str, *, after: Job) -> None:

@@ -28,7 +28,8 @@ def ask(*command: str) -> str:
         remedy = "try again later"
         raise UserError(f"SLURM does not answer within {ANSWER_WITHIN_S} s", key=command[0], remedy=remedy) from None
     if answer.returncode != 0:
-        raise UserError("SLURM does not answer", key=command[0], found=answer.stderr.strip()[:200])
+        said = next(iter(answer.stderr.strip().splitlines()), f"exit status {answer.returncode}")
+        raise UserError("SLURM does not answer", key=command[0], found=said[:200], remedy="run this on a login node")
     return answer.stdout
 
 
