@@ -114,7 +114,8 @@ def went_on(study: Study, each: Job, fault: str, *, after: Job) -> None:
 
     def look() -> re.Match | None:
         study.check()
-        now = next((one for one in trainings("RUNNING") if one.comment == each.comment), None)
+        same = [one for one in trainings("RUNNING", "COMPLETING", "COMPLETED") if one.comment == each.comment]
+        now = max(same, key=lambda one: one.number, default=None)
         log = study.log(each)
         if now is None or log is None or log.stat().st_mtime < (started_at(now) or math.inf):
             return None
@@ -147,9 +148,11 @@ def cancel(each: Job) -> None:
 
 
 def take_memory(each: Job, trigger: Path) -> None:
-    Path(f"{trigger}.{each.number}").touch()
+    own = Path(f"{trigger}.{each.number}")
+    own.touch()
     release(each)
     ended(each, "FAILED", "OUT_OF_MEMORY")
+    own.unlink()
 
 
 def kill_node() -> None:
@@ -169,12 +172,13 @@ def disturb(study: Study, trigger: Path) -> int:
     greedy = caught(study, but=(slow, unwanted))
     take_memory(greedy, trigger)
     went_on(study, unwanted, "scancel", after=unwanted)
-    unwanted_again = caught(study, only=unwanted)
-    cancel(unwanted_again)
+    again = caught(study, only=unwanted)
+    cancel(again)
+    kept = caught(study, only=unwanted)  # on one of the two devices; the others go on on the other one
+    went_on(study, kept, "second scancel", after=again)
     ended(slow, "TIMEOUT")
-    for each, fault in ((slow, "time limit"), (greedy, "memory limit"), (unwanted_again, "second scancel")):
-        went_on(study, each, fault, after=each)
-    alone = caught(study)
+    went_on(study, slow, "time limit", after=slow)
+    went_on(study, greedy, "memory limit", after=greedy)
     kill_node()
-    went_on(study, alone, "killed slurmd", after=alone)
+    went_on(study, kept, "killed slurmd", after=kept)
     return 5
