@@ -155,11 +155,16 @@ def take_memory(each: Job, trigger: Path) -> None:
     own.unlink()
 
 
-def kill_node() -> None:
-    """Kill the node daemon: SLURM finds its node down, and queues its jobs anew."""
+def kill_node(each: Job) -> None:
+    """Kill the daemon of the node that a job runs on: SLURM finds the node down, and queues its jobs anew."""
     os.kill(int((FOLDER / "slurmd.pid").read_text()), signal.SIGKILL)
     until("the node to be down", lambda: node_state().startswith("down"), every=1)
+    until(f"job {each.number} to be queued anew", lambda: job(each.number).state == "PENDING")
+    say(f"the node is down; job {each.number}, {each.comment.removeprefix(TRAINING)}, is in the queue again")
     subprocess.run([HERE / "start.sh", FOLDER, "--node"], check=True)
+    # SLURM would let them wait for two minutes.
+    for waiting in trainings("PENDING"):
+        subprocess.run(["scontrol", "update", f"JobId={waiting.number}", "StartTime=now"], check=True)
 
 
 def disturb(study: Study, trigger: Path) -> int:
@@ -179,6 +184,6 @@ def disturb(study: Study, trigger: Path) -> int:
     ended(slow, "TIMEOUT")
     went_on(study, slow, "time limit", after=slow)
     went_on(study, greedy, "memory limit", after=greedy)
-    kill_node()
+    kill_node(kept)
     went_on(study, kept, "killed slurmd", after=kept)
     return 5

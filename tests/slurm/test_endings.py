@@ -32,6 +32,7 @@ FAILED = "Traceback (most recent call last):\nRuleException:\nValueError: the me
         (CANCELLED, "cancelled"),
         (TIME, "time"),
         (CANCELLED.replace("16 ***", "16 DUE TO PREEMPTION ***"), "preemption"),
+        (CANCELLED.replace("16 ***", "16 DUE TO JOB REQUEUE ***"), "requeue"),
         (CANCELLED.replace("16 ***", "16 DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS ***"), "node"),
         (FAILED, None),
         ("", None),

@@ -11,7 +11,8 @@ from pathlib import Path
 SIGNS = {
     "memory": re.compile(r"exceeded (?:job |step )?memory limit|oom[-_ ]kill|Out[- ]Of[- ]Memory|OOM Killed", re.I),
     "time": re.compile(r"DUE TO TIME LIMIT"),
-    "node": re.compile(r"DUE TO NODE FAILURE|CANCELLED .*DUE TO NODE"),
+    "node": re.compile(r"DUE TO NODE FAIL"),
+    "requeue": re.compile(r"DUE TO JOB REQUEUE"),
     "preemption": re.compile(r"DUE TO PREEMPTION"),
     "cancelled": re.compile(r"error: \*\*\* (?:JOB|STEP) [\d.]+\S* ON \S+ CANCELLED AT \S+ \*\*\*"),
 }
@@ -19,6 +20,7 @@ SAID = {
     "memory": "was ended because it used more memory than it had asked for",
     "time": "was ended because its time was over",
     "node": "was ended because its node failed",
+    "requeue": "was put back into the queue",
     "preemption": "was ended to make room for another job",
     "cancelled": "was cancelled",
 }
