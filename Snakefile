@@ -28,9 +28,10 @@ include: "workflow/rules/scores.smk"
 include: "workflow/rules/report.smk"
 
 
-# A second snakemake in this folder is refused, and so is a job that no cluster could start; a killed one leaves nothing.
+# A second snakemake in this folder is refused; a killed one leaves nothing behind.
 onstart:
-    before_the_first_job()
+    hold_folder()
+    check_jobs()
 
 
 rule all:

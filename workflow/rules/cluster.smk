@@ -1,5 +1,7 @@
 # What a cluster changes: needs that grow with the attempt, and checks before anything is submitted. Nothing happens here
 # without the executor `slurm`, nor inside its jobs.
+import functools
+
 from snakemake.settings.types import DeploymentMethod
 
 from hsipipe.slurm.endings import describe, read_endings
@@ -15,6 +17,17 @@ if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
     container: str(Path(workflow.basedir) / "envs/hsipipe.sif")
 
 
+@contextlib.contextmanager
+def mistakes_told():
+    """Tell a mistake in one line, and end with 2: no job has started, and Snakemake would make a traceback of it, or a
+    resource that is not known yet."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(2)
+
+
 @functools.cache
 def get_cluster():
     """The profile's file, its partitions and those of the site; None without SLURM. Not known yet while rules are read."""
@@ -22,7 +35,7 @@ def get_cluster():
     if not hasattr(slurm, "partition_config"):
         return None
     file = slurm.partition_config or "profile.yaml"
-    with errors_told():
+    with mistakes_told():
         if slurm.partition_config is None:
             raise UserError(
                 "names no partitions",
@@ -77,11 +90,11 @@ def check_jobs():
         for job in workflow.dag.needrun_jobs()
         if not job.is_local
     ]
-    check_needs(needs, partitions, site, file=file)
-    if slurm.array_jobs:
-        check_array(
-            needs, slurm.array_jobs, workflow.resource_settings.nodes, file=file
-        )
+    with mistakes_told():
+        check_needs(needs, partitions, site, file=file)
+        if slurm.array_jobs:
+            jobs = workflow.resource_settings.nodes
+            check_array(needs, slurm.array_jobs, jobs, file=file)
 
 
 def tell_endings():

@@ -1,7 +1,6 @@
 # What the rules ask of the config. Everything here is read from the checked paper; nothing imports torch.
 import contextlib
 import dataclasses
-import functools
 import os
 import re
 import sys
@@ -17,23 +16,14 @@ from hsipipe.scenes.own_files import own_files
 
 CONFIG = Path(workflow.basedir) / "config"
 
-
-@contextlib.contextmanager
-def errors_told():
-    """Tell a mistake of the user's in one line, and end with 2. No job has started then, and Snakemake would turn an
-    exception into a traceback, or into a resource that is not known yet."""
-    try:
-        yield
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        os._exit(2)
-
-
-with errors_told():
+try:
     paper = load_paper(config, file=next(iter(workflow.configfiles), None))
     check_definitions([(paper.name, paper), *load_papers(CONFIG, but=paper.name)])
     catalogue = read_catalogue(CONFIG / "scenes.tsv")
     paper.check_scenes(catalogue)
+except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
 
 
 wildcard_constraints:
@@ -157,9 +147,9 @@ if config.get("mirror"):
 while_running = contextlib.ExitStack()  # what this process holds until it ends
 
 
-def before_the_first_job():
-    """Keep other runs out of this folder for as long as this one lives, and refuse jobs that could never start."""
-    with errors_told():
+def hold_folder():
+    """Keep other runs out of this folder for as long as this one lives."""
+    try:
         while_running.enter_context(
             held(
                 ".snakemake/hsipipe.lock",
@@ -167,7 +157,11 @@ def before_the_first_job():
                 busy="another snakemake runs here",
             )
         )
-        check_jobs()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        os._exit(
+            2
+        )  # nothing has started yet, and Snakemake would turn an exception into a traceback
 
 
 def get_all_scenes():
