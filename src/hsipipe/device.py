@@ -114,13 +114,6 @@ def current() -> Device:
     return Device("cpu", note="not claimed; torch sees no GPU")
 
 
-def describe_claim() -> str:
-    """What `current` came to be and why, for run.json; imports nothing."""
-    if _current is None:
-        return "not claimed"
-    return f"{_current.kind}: {_current.note}"
-
-
 def set_threads(count: int) -> None:
     """Give torch `count` CPU threads (this imports torch)."""
     if count < 1:

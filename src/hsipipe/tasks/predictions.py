@@ -12,7 +12,6 @@ import h5py
 import numpy as np
 
 from hsipipe import __version__
-from hsipipe.device import describe_claim
 from hsipipe.files import atomic_path, write_json
 from hsipipe.hdf5 import StackWriter, attach_axes, open_checked, read_strings, write_strings
 from hsipipe.methods import Method
@@ -140,7 +139,6 @@ def write_record(
             "peak_gpu_memory_mb": None if cost.peak_gpu_memory_bytes is None else cost.peak_gpu_memory_bytes / 2**20,
             "cpu_seconds": cost.cpu_s,
             "device": device,
-            "device_claimed": describe_claim(),
             "environment": environment(),
             **more,
             "state": "finished",

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from hsipipe.cases.split import Unit
 from hsipipe.degrade.noise import parse_noise
-from hsipipe.device import describe_claim
 from hsipipe.errors import UserError
 from hsipipe.files import sha256_of, write_json
 from hsipipe.keys import step_key
@@ -189,7 +188,6 @@ def fit(
                 "steps": result.steps,
                 "best_epoch": result.best_epoch,
                 "stopped_early": result.stopped_early,
-                "trained_on": describe_claim(),
                 "started_from": None if start is None else str(start),
                 "memory": memory,
             },

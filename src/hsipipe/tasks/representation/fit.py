@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hsipipe.cases.split import Unit
-from hsipipe.device import describe_claim
 from hsipipe.files import sha256_of
 from hsipipe.keys import step_key
 from hsipipe.locks import held
@@ -105,7 +104,6 @@ def fit(
         counts = [parameter.numel() for parameter in network.parameters()]
         told["memory"] = {"parameters": sum(counts), "trainable": sum(counts) if method.loop else 0}
         told |= {"training_images": len(train), "started_from": None if start is None else str(start)}
-        told["trained_on"] = describe_claim()
         save_embedder(
             output,
             method,

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hsipipe.device import describe_claim
 from hsipipe.errors import UserError
 from hsipipe.files import sha256_of
 from hsipipe.keys import step_key
@@ -124,7 +123,6 @@ def fit_autoencoder(
     counts = [parameter.numel() for parameter in network.parameters() if parameter.requires_grad]
     size = sum(value.numel() for value in network.state_dict().values())
     told["memory"] = {"parameters": size, "trainable": sum(counts)}
-    told["trained_on"] = describe_claim()
     told["started_from"] = None if start is None else str(start)
     save_autoencoder(output, trained, key=training_key, history=history, training=told)
     draw_history(history, curves)
