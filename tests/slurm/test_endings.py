@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from hsipipe.slurm.endings import cause_of, describe, read_endings
+from hsipipe.slurm.endings import cause_of, describe, log_times, read_endings
 
 MEMORY = """\
 slurmstepd-node: error: StepId=5.0 exceeded memory limit (416538624 > 314572800), being killed
@@ -47,17 +47,18 @@ def write(folder, path, text, age_s):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
     os.utime(file, (1_000_000 - age_s, 1_000_000 - age_s))
-    return file
 
 
 def test_what_a_run_says_at_its_end(tmp_path):
-    earlier = write(tmp_path, "rule_train_method/denoising_a_0/2.log", MEMORY, 100)
+    write(tmp_path, "rule_train_method/denoising_a_0/2.log", MEMORY, 100)
+    write(tmp_path, "rule_train_method/denoising_a_0/5.log", CANCELLED, 95)  # a number that SLURM gives once more
+    earlier = log_times(tmp_path)
     write(tmp_path, "rule_train_method/denoising_a_0/5.log", MEMORY, 90)
     write(tmp_path, "rule_train_method/denoising_a_0/6.log", CANCELLED, 80)
     write(tmp_path, "rule_train_method/denoising_a_0/8.log", CANCELLED, 70)
     write(tmp_path, "rule_train_method/9_2.log", TIME, 60)  # a task of an array
     write(tmp_path, "rule_score_run/denoising_a_0/10.log", FAILED, 50)
-    memory, cancelled, late = describe(read_endings(tmp_path, but=[earlier]), profile="profile.yaml")
+    memory, cancelled, late = describe(read_endings(tmp_path, but=earlier), profile="profile.yaml")
     assert memory.startswith("train_method (denoising_a_0) was ended because it used more memory than it had asked for")
     assert "once (SLURM job 5); 397 MB of 300; ask for more" in memory
     assert "`set-resources: {train_method: {mem_mb: 600}}` in profile.yaml" in memory

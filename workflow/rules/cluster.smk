@@ -4,12 +4,12 @@ import functools
 
 from snakemake.settings.types import DeploymentMethod
 
-from hsipipe.slurm.endings import describe, read_endings
+from hsipipe.slurm.endings import describe, log_times, read_endings
 from hsipipe.slurm.needs import check_array, check_needs, grown, need_of
 from hsipipe.slurm.partitions import narrow, read_partitions
 from hsipipe.slurm.site import check_status_command, site_partitions, site_settings
 
-earlier_logs = []
+earlier_logs = {}
 
 # Only where containers are asked for: a rule with one would be another rule, and run again.
 if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
@@ -84,7 +84,7 @@ def check_jobs():
     file, partitions, site = get_cluster()
     slurm = workflow.executor_settings
     if slurm.logdir:
-        earlier_logs.extend(Path(slurm.logdir).rglob("*.log"))
+        earlier_logs.update(log_times(slurm.logdir))
     needs = [
         need_of(job.rule.name, job.wildcards, job.threads, job.resources)
         for job in workflow.dag.needrun_jobs()

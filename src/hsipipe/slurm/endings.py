@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,17 +49,21 @@ class Ending:
     limit_mb: int | None = None
 
 
-def read_endings(folder: str | Path, *, but: Iterable[Path] = ()) -> list[Ending]:
+def log_times(folder: str | Path) -> dict[Path, int]:
+    """The logs of a folder, and when they were written last, nanoseconds."""
+    return {path: path.stat().st_mtime_ns for path in Path(folder).rglob("*.log")}
+
+
+def read_endings(folder: str | Path, *, but: Mapping[Path, int] | None = None) -> list[Ending]:
     """The jobs that SLURM ended, of a folder of logs, without those that failed by themselves; oldest first.
 
     Args:
         folder: `slurm-logdir` of the profile; logs are rule_RULE/WILDCARDS/NUMBER.log.
-        but: logs to pass over, of earlier runs.
+        but: logs to pass over if they are still the same: those of earlier runs, from `log_times`.
     """
-    passed = set(but)
-    found = []
-    for path in Path(folder).rglob("*.log"):
-        log = "" if path in passed else path.read_text(encoding="utf-8", errors="replace")
+    earlier, found = but or {}, []
+    for path, written in log_times(folder).items():
+        log = "" if earlier.get(path) == written else path.read_text(encoding="utf-8", errors="replace")
         if cause := cause_of(log):
             rule, *rest = path.relative_to(folder).parts[:-1]
             memory = IN_BYTES.search(log) if cause == "memory" else None
