@@ -103,7 +103,7 @@ PYTHON
 )
 host=$(hostname -s)
 cat >"$folder/slurm.conf" <<CONF
-ClusterName=hsipipe
+ClusterName=hsipipe$controller_port
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$controller_port
 SlurmdPort=$node_port

@@ -32,6 +32,12 @@ for daemon in slurmd slurmctld munged; do
     done
     [[ -d /proc/$number ]] && kill -KILL "$number"
 done
+# What its jobs left running, told by the name of this SLURM in their environment: a Snakemake that was asked to end waits.
+cluster=$(sed -n 's/^ClusterName=//p' "$folder/slurm.conf" 2>/dev/null)
+for environment in /proc/[0-9]*/environ; do
+    number=${environment//[!0-9]/}
+    [[ $cluster ]] && grep -qsz "^SLURM_CLUSTER_NAME=$cluster\$" "$environment" && kill -KILL "$number" 2>/dev/null
+done
 [[ $(readlink "$link") == "$folder/slurm.conf" ]] && rm -f "$link"
 rm -rf "$folder"
 echo "SLURM of $folder ended"
