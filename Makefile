@@ -9,7 +9,7 @@ DATA ?= $(HSIPIPE_MIRROR)
 # GPUs of this machine; with none, jobs made for a GPU share the cores instead of queueing for one.
 GPUS ?= $(shell nvidia-smi -L 2>/dev/null | grep -c '^GPU ')
 
-.PHONY: run test env lint format lock report bench fault-test
+.PHONY: run test env lint format lock report bench fault-test slurm-test
 
 run: env  ## run the demo: simulated scenes, every denoiser, tables, figures, report
 	$(BIN)/snakemake --configfile $(CONFIG) --resources gpu=$(GPUS)
@@ -32,6 +32,9 @@ AT_ONCE ?= 1
 fault-test: env  ## kill, fill up and damage a small study in 30 ways; see docs/faults.md
 	$(BIN)/python tests/faults/run.py --at-once $(AT_ONCE) --report benchmarks
 
+slurm-test: env  ## the demo on a SLURM of one node, disturbed; needs root. STUDY=quick: a small study instead
+	$(BIN)/python tests/slurm/run.py $(if $(filter quick,$(STUDY)),--quick)
+
 lint: env  ## ruff, mypy, snakefmt and Snakemake's own linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,7 +52,7 @@ report: env  ## the report of what was run
 
 lock: env  ## renew the exact pins
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-header --no-annotate \
-		--extra workflow --extra simulate --extra quantise --extra export --extra dev pyproject.toml --output-file requirements.lock
+		--extra workflow --extra slurm --extra simulate --extra quantise --extra export --extra dev pyproject.toml --output-file requirements.lock
 
 .venv-bench/.ready: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv-bench

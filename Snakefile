@@ -19,6 +19,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/cluster.smk"
 include: "workflow/rules/scenes.smk"
 include: "workflow/rules/cases.smk"
 include: "workflow/rules/train.smk"
@@ -33,6 +34,7 @@ tell_other_code()
 # A second snakemake in this folder is refused; a killed one leaves nothing behind. What code made the results is kept.
 onstart:
     hold_folder()
+    check_jobs()
     keep_code()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hsipipe import device, device_locks, device_pool
+from hsipipe.device_driver import has_driver
 from hsipipe.errors import UserError
 
 # Claims, tells what it holds and when, holds it for a while, tells when it ends.
@@ -119,6 +120,7 @@ def test_errors(monkeypatch):
 def test_slurm_devices_are_locked_within_their_job(monkeypatch, tmp_path):
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     monkeypatch.setenv(device.VISIBLE, "0,1")
+    monkeypatch.setattr(device_pool, "has_driver", lambda: True)
     claimed = device.claim(1)
     assert (claimed.kind, claimed.ids) == ("cuda", ("0",))
     assert "SLURM job 77" in claimed.note
@@ -127,6 +129,23 @@ def test_slurm_devices_are_locked_within_their_job(monkeypatch, tmp_path):
     assert device.claim(1) is claimed
     with pytest.raises(UserError, match="already holds 1"):
         device.claim(2)
+
+
+def test_a_device_of_slurm_without_a_driver_is_told_and_not_computed_on(monkeypatch, caplog):
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv(device.VISIBLE, "1")
+    monkeypatch.setattr(device_pool, "has_driver", lambda: False)
+    claimed = device.claim(1)
+    assert (claimed.kind, claimed.ids, claimed.torch_name) == ("cpu", (), "cpu")
+    assert "CUDA_VISIBLE_DEVICES=1 of SLURM job 77 is no device" in caplog.text
+    assert "computing on the CPU" in caplog.text
+
+
+def test_a_driver_is_told_by_its_device_files(tmp_path):
+    (tmp_path / "nvidiactl").touch()  # the control file alone is no device
+    assert not has_driver(tmp_path)
+    (tmp_path / "nvidia0").touch()
+    assert has_driver(tmp_path)
 
 
 def test_shares_fill_a_device_and_no_more(monkeypatch):

@@ -11,6 +11,7 @@ import re
 import subprocess
 from dataclasses import dataclass, field
 
+from hsipipe.device_driver import has_driver
 from hsipipe.errors import UserError
 
 FAKE_GPUS = "HSIPIPE_FAKE_GPUS"
@@ -80,6 +81,8 @@ def find_pool() -> Pool:
         # one allocation of several GPUs can run several jobs of the workflow side by side.
         entries = _valid_entries(visible or "")
         told = f"{VISIBLE}={visible} of SLURM job {job}" if visible else f"SLURM job {job} was given no GPU"
+        if entries and not has_driver():
+            told, entries = f"{told} is no device that can be computed on: the node has no driver for it", []
         return Pool({entry: f"slurm{job}-gpu{entry}" for entry in entries}, told, slurm_job=job)
     listed, origin = list_devices() if visible is None or _valid_entries(visible) else ([], "")
     # CUDA numbers devices by speed unless told otherwise; nvidia-smi, and with it its readers, by bus.

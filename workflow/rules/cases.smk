@@ -10,8 +10,8 @@ rule split_case:
         "../../envs/hsipipe.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing("mem_mb", 1000),
+        runtime=growing("runtime", 30),
     params:
         settings=get_case_settings("split"),
         key=code_key("hsipipe.cases.split", "hsipipe.scenes.tile_names"),
@@ -34,8 +34,8 @@ rule select_bands:
         "../../envs/hsipipe.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing("mem_mb", 4000),
+        runtime=growing("runtime", 60),
     params:
         settings=get_case_settings("bands"),
         key=code_key("hsipipe.cases.bands"),
@@ -60,8 +60,8 @@ rule degrade_case:
         "../../envs/hsipipe.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing("mem_mb", 4000),
+        runtime=growing("runtime", 120),
     params:
         settings=get_case_settings("prepare"),
         key=get_step_key("prepare"),

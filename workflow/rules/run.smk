@@ -14,8 +14,8 @@ rule run_method:
         "../../envs/hsipipe.yaml"
     threads: get_resource("run", "threads", 1)
     resources:
-        mem_mb=get_resource("run", "mem_mb", 4000),
-        runtime=get_resource("run", "runtime", 240),
+        mem_mb=growing_resource("run", "mem_mb", 4000),
+        runtime=growing_resource("run", "runtime", 240),
         gpu=get_resource("run", "gpu", 0),
         vram_mb=get_resource("run", "vram_mb", 0),
     params:

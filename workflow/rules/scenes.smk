@@ -36,8 +36,8 @@ rule read_scene:
         "../../envs/hsipipe.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing("mem_mb", 4000),
+        runtime=growing("runtime", 240),
     params:
         files=get_catalogue_rows,
         folder="downloads/{scene}",
@@ -61,8 +61,8 @@ rule simulate_scene:
         "../../envs/hsipipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing("mem_mb", 2000),
+        runtime=growing("runtime", 30),
     params:
         settings=get_simulation,
         folder="results/specimens/{scene}",

@@ -12,8 +12,8 @@ rule score_run:
         "../../envs/hsipipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=growing("mem_mb", 2000),
+        runtime=growing("runtime", 120),
     params:
         case_settings=get_case_settings("score"),
         key=get_step_key("score"),

@@ -27,8 +27,8 @@ rule train_method:
         "../../envs/hsipipe.yaml"
     threads: get_resource("train", "threads", 1)
     resources:
-        mem_mb=get_resource("train", "mem_mb", 8000),
-        runtime=get_resource("train", "runtime", 600),
+        mem_mb=growing_resource("train", "mem_mb", 8000),
+        runtime=growing_resource("train", "runtime", 600),
         gpu=get_resource("train", "gpu", 0),
         vram_mb=get_resource("train", "vram_mb", 0),
     params:
