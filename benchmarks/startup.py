@@ -1,0 +1,191 @@
+"""How much of a study's CPU time is scheduling and start-up: Snakemake's own, Python's start and imports of each job.
+
+python benchmarks/startup.py [--config config/config.yaml --cores 2 --label before]
+
+Runs the study (the demo, unless another config is named) in an empty folder, once to the end and once more with nothing
+to do. A hook in each Python process (`startup_hook/sitecustomize.py`) adds up the CPU time of its import statements, so
+that lazy imports count too. *Work* is a job's CPU time without Python's start and imports, its children included; all the
+rest of what the run cost is scheduling and start-up. CPU seconds grow on a loaded machine too (shared caches), so the
+share is the figure to compare. Writes benchmarks/startup.csv (one row per label) and benchmarks/startup.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hsipipe.files import write_text
+
+ROOT = Path(__file__).resolve().parent.parent
+HOOK = Path(__file__).resolve().parent / "startup_hook"
+CSV, REPORT = Path(__file__).with_suffix(".csv"), Path(__file__).with_suffix(".md")
+LOADED_BY_JOBS = ("torch", "lightning")
+
+
+def main() -> None:
+    """Measure, and write the table and the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, default=ROOT / "config" / "config.yaml")
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--label", default="now", help="name of the row in startup.csv; an equal one is replaced")
+    parser.add_argument("--folder", type=Path, help="an empty folder that is kept; a temporary one otherwise")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        full = run(folder, options.config, options.cores, "full")
+        idle = run(folder, options.config, options.cores, "idle")
+    row, jobs = summary(full, idle)
+    known = pd.read_csv(CSV) if CSV.exists() else pd.DataFrame()
+    if len(known):
+        known = known[known.label != options.label]
+    table = pd.concat([known, pd.DataFrame([{"label": options.label, "cores": options.cores, **row}])])
+    table.to_csv(CSV, index=False, float_format="%.6g", lineterminator="\n")
+    write_text(REPORT, report(table, jobs, options.label))
+    print(REPORT.read_text(encoding="utf-8"))
+
+
+def run(folder: Path, config: Path, cores: int, name: str) -> dict[str, Any]:
+    """Run the workflow once; CPU and wall seconds of the whole, and the records of its processes."""
+    records = folder / f"records-{name}"
+    records.mkdir()
+    path = os.pathsep.join([str(HOOK), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command += ["--configfile", str(config), "--cores", str(cores), "--resources", "gpu=0"]
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path, "HSIPIPE_STARTUP_RECORDS": str(records)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    wall_s = time.time() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(done.stdout[-4000:])
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in records.glob("*.json")]
+    return {
+        "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "wall_s": wall_s,
+        "jobs": [job_of(record) for record in found if is_job(record)],
+        "scheduler": [record for record in found if "snakemake" in record["arguments"][0] and not is_job(record)],
+    }
+
+
+def is_job(record: dict[str, Any]) -> bool:
+    """Whether a process ran a rule's script (Snakemake puts a copy of it under another name beside the first)."""
+    return ".snakemake/scripts" in record["arguments"][0] or "workflow/scripts" in record["arguments"][0]
+
+
+def job_of(record: dict[str, Any]) -> dict[str, Any]:
+    """A job's rule, its CPU seconds before work (Python's start, Snakemake's preamble, imports) and at work."""
+    name = Path(record["arguments"][0]).name.removesuffix(".py")
+    total_s = record["cpu_s"] + record["children_s"]
+    startup_s = record["before_s"] + record["imports_s"]
+    return {**record, "rule": name.partition(".")[2] or name, "startup_s": startup_s, "work_s": total_s - startup_s}
+
+
+def waits_s(jobs: list[dict[str, Any]]) -> list[float]:
+    """Wall seconds from the end of a job to the next start of another, for the ends that are followed by a start.
+
+    An end that is followed by another end freed nothing that anything waited for: its successor waited for the other.
+    """
+    events = sorted([(job["ended"], "end") for job in jobs] + [(job["started"], "start") for job in jobs])
+    pairs = zip(events[:-1], events[1:], strict=True)
+    return [second[0] - first[0] for first, second in pairs if (first[1], second[1]) == ("end", "start")]
+
+
+def summary(full: dict[str, Any], idle: dict[str, Any]) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """The row of this run, and the sums of each rule."""
+    jobs = full["jobs"]
+    work_s = sum(job["work_s"] for job in jobs)
+    waits = waits_s(jobs)
+    scheduler_s = sum(record["cpu_s"] for record in full["scheduler"])
+    row = {
+        "jobs": len(jobs),
+        "cpu_s": full["cpu_s"],
+        "work_s": work_s,
+        "imports_s": sum(job["startup_s"] for job in jobs),
+        "scheduler_s": scheduler_s,
+        "share_percent": 100 * (1 - work_s / full["cpu_s"]),
+        "wall_s": full["wall_s"],
+        **{f"jobs_with_{name}": sum(job[name] for job in jobs) for name in LOADED_BY_JOBS},
+        "wait_median_s": statistics.median(waits),
+        "wait_90_percent_s": sorted(waits)[int(0.9 * (len(waits) - 1))],
+        "idle_cpu_s": idle["cpu_s"],
+        "idle_wall_s": idle["wall_s"],
+    }
+    by_rule: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for job in jobs:
+        by_rule[job["rule"]].append(job)
+    sums = [
+        {
+            "rule": rule,
+            "jobs": len(group),
+            **{f"with_{name}": sum(job[name] for job in group) for name in LOADED_BY_JOBS},
+            "startup_s": sum(job["startup_s"] for job in group),
+            "work_s": sum(job["work_s"] for job in group),
+            "slowest": slowest(group),
+        }
+        for rule, group in by_rule.items()
+    ]
+    return row, sorted(sums, key=lambda entry: -entry["startup_s"])
+
+
+def slowest(jobs: list[dict[str, Any]]) -> str:
+    """The three imports of a rule's jobs that cost most, with their mean CPU seconds per job."""
+    sums: dict[str, float] = defaultdict(float)
+    for job in jobs:
+        for name, seconds in job["slowest"].items():
+            sums[name] += seconds
+    first = sorted(sums.items(), key=lambda item: -item[1])[:3]
+    return ", ".join(f"{name} {seconds / len(jobs):.2f}" for name, seconds in first)
+
+
+def report(table: pd.DataFrame, rules: list[dict[str, Any]], label: str) -> str:
+    """The report in Markdown."""
+    lines = [
+        "# Scheduling and start-up of the default study",
+        "",
+        "`python benchmarks/startup.py`, on 2 cores of a shared machine: CPU seconds and their ratios tell, wall seconds are",
+        "those of a loaded machine. *Share* is all that is not work: Python's start, imports (lazy ones too) and Snakemake.",
+        "*Wait* is from the end of a job to the next start. *Idle* is a run with nothing to do.",
+        "",
+        "| run | jobs | with torch | with Lightning | CPU s | work s | imports s | Snakemake s | share | wait, median (90 %) s "
+        "| idle CPU (wall) s |",
+        "| --- " * 11 + "|",
+    ]
+    for row in table.to_dict("records"):
+        lines.append(
+            f"| {row['label']} | {row['jobs']:.0f} | {row['jobs_with_torch']:.0f} | {row['jobs_with_lightning']:.0f} "
+            f"| {row['cpu_s']:.0f} | {row['work_s']:.0f} | {row['imports_s']:.0f} | {row['scheduler_s']:.0f} "
+            f"| {row['share_percent']:.0f} % | {row['wait_median_s']:.2f} ({row['wait_90_percent_s']:.2f}) "
+            f"| {row['idle_cpu_s']:.1f} ({row['idle_wall_s']:.1f}) |"
+        )
+    lines += ["", f"By rule (`{label}`), CPU seconds of all its jobs; the last column, of one job:", ""]
+    lines += ["| rule | jobs | with torch | with Lightning | start-up s | work s | dearest imports s |", "| --- " * 7 + "|"]
+    for entry in rules:
+        lines.append(
+            f"| {entry['rule']} | {entry['jobs']} | {entry['with_torch']} | {entry['with_lightning']} "
+            f"| {entry['startup_s']:.1f} | {entry['work_s']:.1f} | {entry['slowest']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
