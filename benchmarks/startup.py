@@ -2,16 +2,17 @@
 
 python benchmarks/startup.py [--config config/config.yaml --cores 2 --label before]
 
-Runs the study (the demo, unless another config is named) in an empty folder, once to the end and once more with nothing
-to do. A hook in each Python process (`startup_hook/sitecustomize.py`) adds up the CPU time of its import statements, so
-that lazy imports count too. *Work* is a job's CPU time without Python's start and imports, its children included; all the
-rest of what the run cost is scheduling and start-up. CPU seconds grow on a loaded machine too (shared caches), so the
-share is the figure to compare. Writes benchmarks/startup.csv (one row per label) and benchmarks/startup.md.
+Runs the study (the demo, unless another config is named) in an empty folder, once to the end and once more with
+nothing to do. A hook in each Python process (`startup_hook/sitecustomize.py`) adds up the CPU time of its import
+statements, so that lazy imports count too. *Work* is a job's CPU time without Python's start and imports, its children
+included; all the rest of what the run cost is scheduling and start-up. CPU seconds grow on a loaded machine too (shared
+caches), so the share is the figure to compare. Writes benchmarks/startup.csv (one row per label) and startup.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -106,7 +107,7 @@ def waits_s(jobs: list[dict[str, Any]]) -> list[float]:
     An end that is followed by another end freed nothing that anything waited for: its successor waited for the other.
     """
     events = sorted([(job["ended"], "end") for job in jobs] + [(job["started"], "start") for job in jobs])
-    pairs = zip(events[:-1], events[1:], strict=True)
+    pairs = itertools.pairwise(events)
     return [second[0] - first[0] for first, second in pairs if (first[1], second[1]) == ("end", "start")]
 
 
@@ -162,12 +163,12 @@ def report(table: pd.DataFrame, rules: list[dict[str, Any]], label: str) -> str:
     lines = [
         "# Scheduling and start-up of the default study",
         "",
-        "`python benchmarks/startup.py`, on 2 cores of a shared machine: CPU seconds and their ratios tell, wall seconds are",
-        "those of a loaded machine. *Share* is all that is not work: Python's start, imports (lazy ones too) and Snakemake.",
+        "`python benchmarks/startup.py`, on 2 cores of a shared machine: CPU seconds and their ratios tell, wall seconds",
+        "are of a loaded machine. *Share* is all that is not work: Python's start, imports (lazy too), Snakemake.",
         "*Wait* is from the end of a job to the next start. *Idle* is a run with nothing to do.",
         "",
-        "| run | jobs | with torch | with Lightning | CPU s | work s | imports s | Snakemake s | share | wait, median (90 %) s "
-        "| idle CPU (wall) s |",
+        "| run | jobs | with torch | with Lightning | CPU s | work s | imports s | Snakemake s | share "
+        "| wait, median (90 %) s | idle CPU (wall) s |",
         "| --- " * 11 + "|",
     ]
     for row in table.to_dict("records"):
@@ -178,7 +179,10 @@ def report(table: pd.DataFrame, rules: list[dict[str, Any]], label: str) -> str:
             f"| {row['idle_cpu_s']:.1f} ({row['idle_wall_s']:.1f}) |"
         )
     lines += ["", f"By rule (`{label}`), CPU seconds of all its jobs; the last column, of one job:", ""]
-    lines += ["| rule | jobs | with torch | with Lightning | start-up s | work s | dearest imports s |", "| --- " * 7 + "|"]
+    lines += [
+        "| rule | jobs | with torch | with Lightning | start-up s | work s | dearest imports s |",
+        "| --- " * 7 + "|",
+    ]
     for entry in rules:
         lines.append(
             f"| {entry['rule']} | {entry['jobs']} | {entry['with_torch']} | {entry['with_lightning']} "
