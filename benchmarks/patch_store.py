@@ -164,7 +164,7 @@ def report(table: pd.DataFrame, *, count: int, size: int, reading_s: float) -> s
         "",
         f"`python benchmarks/patch_store.py FOLDER`, {count} simulated patches of HySpecNet-11k's form, "
         f"{size / 1e6:.0f} MB as a scene file, written in {reading_s / count:.3f} CPU s a patch.",
-        "Measured on 2 cores that other work kept busy: CPU seconds and their ratios tell, wall seconds are upper bounds.",
+        "Measured on 2 cores that other work kept busy: CPU seconds tell, wall seconds are upper bounds.",
         "",
         "| what | workers | ms CPU a patch, cold | warm | MB/s of CPU time, warm | MB/s of wall time, cold | warm |",
         "| --- " * 7 + "|",

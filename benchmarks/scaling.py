@@ -41,11 +41,14 @@ def main() -> None:
     """Measure the parts asked for, and write the table and the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all without")
+    parser.add_argument("--variants", nargs="+", help="of `train`: these only; those measured before stay")
     options = parser.parse_args()
     wanted = options.parts or PARTS
-    rows = [row for row in read_rows() if row[0] not in wanted]
-    rows += plans() if "plan" in wanted else []
-    rows += trainings() if "train" in wanted else []
+    rows = plans() if "plan" in wanted else []
+    rows += trainings(options.variants) if "train" in wanted else []
+    # Measured anew or not: a part of another process may have written meanwhile.
+    made = {row[:4] if row[0] == "train" else row[:1] for row in rows}
+    rows += [row for row in read_rows() if not {row[:4], row[:1]} & made]
     rows.sort(key=lambda row: PARTS.index(row[0]))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -102,13 +105,13 @@ def grouped(counts: dict[str, str]) -> dict[str, int]:
     return found
 
 
-def trainings() -> list[Row]:
+def trainings(only: list[str] | None) -> list[Row]:
     """What the trainings of the paper-size denoising study ask of a device."""
     file = ROOT / "config" / "papers" / "denoising-peft.yaml"
     paper = load_paper({**read_config(file), "size": "paper"}, file=file)
     rows: list[Row] = []
     for name, variant in paper.variants["denoising"].items():
-        if variant.method.is_fitted and variant.method.backend == "torch":
+        if variant.method.is_trained_by_loop and (only is None or name in only):
             print(name, flush=True)
             rows += training(paper, name)
     return rows

@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOOK = Path(__file__).resolve().parent / "startup_hook"
 CSV, REPORT = Path(__file__).with_suffix(".csv"), Path(__file__).with_suffix(".md")
 LOADED_BY_JOBS = ("torch", "lightning")
+WHOLE = "(all)"
 
 
 def main() -> None:
@@ -40,21 +41,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=ROOT / "config" / "config.yaml")
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--label", default="now", help="name of the row in startup.csv; an equal one is replaced")
+    parser.add_argument("--label", default="now", help="name of the run in startup.csv; an equal one is replaced")
     parser.add_argument("--folder", type=Path, help="an empty folder that is kept; a temporary one otherwise")
+    parser.add_argument("--records", type=Path, help="run nothing: the folder of a run that was stopped")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = options.folder or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        full = run(folder, options.config, options.cores, "full")
-        idle = run(folder, options.config, options.cores, "idle")
-    row, jobs = summary(full, idle)
-    known = pd.read_csv(CSV) if CSV.exists() else pd.DataFrame()
-    if len(known):
-        known = known[known.label != options.label]
-    table = pd.concat([known, pd.DataFrame([{"label": options.label, "cores": options.cores, **row}])])
+    if options.records:
+        jobs = jobs_in(options.records / "records-full")
+        rows = by_rule(jobs)
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = options.folder or Path(temporary)
+            folder.mkdir(parents=True, exist_ok=True)
+            full = run(folder, options.config, options.cores, "full")
+            idle = run(folder, options.config, options.cores, "idle")
+        rows = [whole(full, idle), *by_rule(full["jobs"])]
+    known = pd.read_csv(CSV) if CSV.exists() else pd.DataFrame({"label": []})
+    frames = [known[known.label != options.label], pd.DataFrame([{"label": options.label, **row} for row in rows])]
+    table = pd.concat([frame for frame in frames if len(frame)])
     table.to_csv(CSV, index=False, float_format="%.6g", lineterminator="\n")
-    write_text(REPORT, report(table, jobs, options.label))
+    write_text(REPORT, report(table))
     print(REPORT.read_text(encoding="utf-8"))
 
 
@@ -79,13 +84,23 @@ def run(folder: Path, config: Path, cores: int, name: str) -> dict[str, Any]:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(done.stdout[-4000:])
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in records.glob("*.json")]
+    found = read_records(records)
     return {
         "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "wall_s": wall_s,
-        "jobs": [job_of(record) for record in found if is_job(record)],
+        "jobs": jobs_in(records),
         "scheduler": [record for record in found if "snakemake" in record["arguments"][0] and not is_job(record)],
     }
+
+
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """The records of the processes of a run."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+
+
+def jobs_in(folder: Path) -> list[dict[str, Any]]:
+    """The jobs of a run that ended."""
+    return [job_of(record) for record in read_records(folder) if is_job(record)]
 
 
 def is_job(record: dict[str, Any]) -> bool:
@@ -111,30 +126,34 @@ def waits_s(jobs: list[dict[str, Any]]) -> list[float]:
     return [second[0] - first[0] for first, second in pairs if (first[1], second[1]) == ("end", "start")]
 
 
-def summary(full: dict[str, Any], idle: dict[str, Any]) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """The row of this run, and the sums of each rule."""
+def whole(full: dict[str, Any], idle: dict[str, Any]) -> dict[str, Any]:
+    """The row of a run as a whole."""
     jobs = full["jobs"]
     work_s = sum(job["work_s"] for job in jobs)
     waits = waits_s(jobs)
-    scheduler_s = sum(record["cpu_s"] for record in full["scheduler"])
-    row = {
+    return {
+        "rule": WHOLE,
         "jobs": len(jobs),
-        "cpu_s": full["cpu_s"],
+        **{f"with_{name}": sum(job[name] for job in jobs) for name in LOADED_BY_JOBS},
+        "startup_s": sum(job["startup_s"] for job in jobs),
         "work_s": work_s,
-        "imports_s": sum(job["startup_s"] for job in jobs),
-        "scheduler_s": scheduler_s,
+        "scheduler_s": sum(record["cpu_s"] for record in full["scheduler"]),
+        "cpu_s": full["cpu_s"],
         "share_percent": 100 * (1 - work_s / full["cpu_s"]),
         "wall_s": full["wall_s"],
-        **{f"jobs_with_{name}": sum(job[name] for job in jobs) for name in LOADED_BY_JOBS},
         "wait_median_s": statistics.median(waits),
         "wait_90_percent_s": sorted(waits)[int(0.9 * (len(waits) - 1))],
         "idle_cpu_s": idle["cpu_s"],
         "idle_wall_s": idle["wall_s"],
     }
-    by_rule: dict[str, list[dict[str, Any]]] = defaultdict(list)
+
+
+def by_rule(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The sums of each rule, those with the dearest start-up first; the figures of all cases are one rule."""
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for job in jobs:
-        by_rule[job["rule"]].append(job)
-    sums = [
+        groups[job["rule"]].append(job)
+    rows = [
         {
             "rule": rule,
             "jobs": len(group),
@@ -143,9 +162,9 @@ def summary(full: dict[str, Any], idle: dict[str, Any]) -> tuple[dict[str, float
             "work_s": sum(job["work_s"] for job in group),
             "slowest": slowest(group),
         }
-        for rule, group in by_rule.items()
+        for rule, group in groups.items()
     ]
-    return row, sorted(sums, key=lambda entry: -entry["startup_s"])
+    return sorted(rows, key=lambda row: -row["startup_s"])
 
 
 def slowest(jobs: list[dict[str, Any]]) -> str:
@@ -158,37 +177,40 @@ def slowest(jobs: list[dict[str, Any]]) -> str:
     return ", ".join(f"{name} {seconds / len(jobs):.2f}" for name, seconds in first)
 
 
-def report(table: pd.DataFrame, rules: list[dict[str, Any]], label: str) -> str:
+def report(table: pd.DataFrame) -> str:
     """The report in Markdown."""
     lines = [
         "# Scheduling and start-up of the default study",
         "",
-        "`python benchmarks/startup.py`, on 2 cores of a shared machine: CPU seconds and their ratios tell, wall seconds",
-        "are of a loaded machine. *Share* is all that is not work: Python's start, imports (lazy too), Snakemake.",
-        "*Wait* is from the end of a job to the next start. *Idle* is a run with nothing to do.",
+        "`python benchmarks/startup.py`, on 2 cores of a shared machine: CPU seconds and their ratios tell, wall",
+        "seconds are of a loaded machine. *Start-up* is Python's start and imports, lazy too. *Share* is all that is not work,",
+        " Snakemake included. *Wait* is from the end of a job to the next start. *Idle* is a run with nothing to do.",
         "",
-        "| run | jobs | with torch | with Lightning | CPU s | work s | imports s | Snakemake s | share "
-        "| wait, median (90 %) s | idle CPU (wall) s |",
-        "| --- " * 11 + "|",
     ]
-    for row in table.to_dict("records"):
-        lines.append(
-            f"| {row['label']} | {row['jobs']:.0f} | {row['jobs_with_torch']:.0f} | {row['jobs_with_lightning']:.0f} "
-            f"| {row['cpu_s']:.0f} | {row['work_s']:.0f} | {row['imports_s']:.0f} | {row['scheduler_s']:.0f} "
-            f"| {row['share_percent']:.0f} % | {row['wait_median_s']:.2f} ({row['wait_90_percent_s']:.2f}) "
-            f"| {row['idle_cpu_s']:.1f} ({row['idle_wall_s']:.1f}) |"
-        )
-    lines += ["", f"By rule (`{label}`), CPU seconds of all its jobs; the last column, of one job:", ""]
-    lines += [
-        "| rule | jobs | with torch | with Lightning | start-up s | work s | dearest imports s |",
-        "| --- " * 7 + "|",
-    ]
-    for entry in rules:
-        lines.append(
-            f"| {entry['rule']} | {entry['jobs']} | {entry['with_torch']} | {entry['with_lightning']} "
-            f"| {entry['startup_s']:.1f} | {entry['work_s']:.1f} | {entry['slowest']} |"
-        )
-    return "\n".join(lines) + "\n"
+    finished = table[table.rule == WHOLE]
+    if len(finished):
+        columns = "run | jobs | CPU s | work s | start-up s | Snakemake s | share | wait, median (90 %) s | idle CPU s"
+        lines.append(f"| {columns} |")
+        lines.append("| --- " * 9 + "|")
+        for row in finished.to_dict("records"):
+            lines.append(
+                f"| {row['label']} | {row['jobs']:.0f} | {row['cpu_s']:.0f} | {row['work_s']:.0f} "
+                f"| {row['startup_s']:.0f} | {row['scheduler_s']:.0f} | {row['share_percent']:.0f} % "
+                f"| {row['wait_median_s']:.2f} ({row['wait_90_percent_s']:.2f}) | {row['idle_cpu_s']:.1f} |"
+            )
+        lines.append("")
+    for label, rows in table[table.rule != WHOLE].groupby("label", sort=False):
+        stopped = "" if label in set(finished.label) else ", stopped before its end: the jobs that had ended"
+        lines += [f"By rule, run `{label}`{stopped}; CPU seconds, the imports of one job:", ""]
+        lines += ["| rule | jobs | torch | Lightning | start-up of a job s | work s | dearest imports s |"]
+        lines += ["| --- " * 7 + "|"]
+        for row in rows.to_dict("records"):
+            lines.append(
+                f"| {row['rule']} | {row['jobs']:.0f} | {row['with_torch']:.0f} | {row['with_lightning']:.0f} "
+                f"| {row['startup_s'] / row['jobs']:.2f} | {row['work_s']:.1f} | {row['slowest']} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
