@@ -184,7 +184,7 @@ def report(table: pd.DataFrame) -> str:
         "",
         "`python benchmarks/startup.py`, on 2 cores of a shared machine: CPU seconds and their ratios tell, wall",
         "seconds are of a loaded machine. *Start-up* is Python's start and imports, lazy too. *Share* is all that is not work,",
-        " Snakemake included. *Wait* is from the end of a job to the next start. *Idle* is a run with nothing to do.",
+        "Snakemake included. *Wait* is from the end of a job to the next start. *Idle* is a run with nothing to do.",
         "",
     ]
     finished = table[table.rule == WHOLE]
@@ -201,7 +201,7 @@ def report(table: pd.DataFrame) -> str:
         lines.append("")
     for label, rows in table[table.rule != WHOLE].groupby("label", sort=False):
         stopped = "" if label in set(finished.label) else ", stopped before its end: the jobs that had ended"
-        lines += [f"By rule, run `{label}`{stopped}; CPU seconds, the imports of one job:", ""]
+        lines += [f"By rule, run `{label}`{stopped}; CPU seconds:", ""]
         lines += ["| rule | jobs | torch | Lightning | start-up of a job s | work s | dearest imports s |"]
         lines += ["| --- " * 7 + "|"]
         for row in rows.to_dict("records"):
