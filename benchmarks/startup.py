@@ -183,7 +183,7 @@ def report(table: pd.DataFrame) -> str:
         "# Scheduling and start-up of the default study",
         "",
         "`python benchmarks/startup.py`, on 2 cores of a shared machine: CPU seconds and their ratios tell, wall",
-        "seconds are of a loaded machine. *Start-up* is Python's start and imports, lazy too. *Share* is all that is not work,",
+        "seconds are of a loaded machine. *Start-up* is Python's start and imports, lazy too. *Share* is all but work,",
         "Snakemake included. *Wait* is from the end of a job to the next start. *Idle* is a run with nothing to do.",
         "",
     ]
