@@ -26,6 +26,7 @@ from hsipipe.scenes.simulate import simulate_scene
 from hsipipe.scenes.simulation.texture import fractal_field
 
 NODATA = -32768
+FEWEST = 6
 PATCHES_PER_TILE = 46  # 11,483 patches of 250 tiles
 SHARES = {"train": 0.7, "val": 0.2, "test": 0.1}
 LANDSCAPES = 2  # each is as wide as four patches; a patch is one of its windows in one of eight positions
@@ -43,6 +44,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", action="store_true", help="write -DATA.npy too")
     options = parser.parse_args()
+    if options.patches < FEWEST:
+        parser.error(f"--patches must be {FEWEST} or more: both lists have three parts")
     started = time.process_time()
     write_folder(options.out, patches=options.patches, side=options.side, seed=options.seed, data=options.data)
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
@@ -51,7 +54,7 @@ def main() -> None:
 
 def write_folder(out: Path, *, patches: int, side: int = 128, seed: int = 0, data: bool = False) -> None:
     """Write `patches` patches of side x side pixels in as many tiles as the data set would have, and its splits."""
-    tiles = max(len(SHARES) * 2, -(-patches // PATCHES_PER_TILE))
+    tiles = max(FEWEST, -(-patches // PATCHES_PER_TILE))
     names = [patch_name(number, tile=number * tiles // patches) for number in range(patches)]
     cubes = windows(side, seed)
     for number, name in enumerate(names):

@@ -37,7 +37,7 @@ def test_lists_share_out_all_patches_and_the_hard_ones_whole_tiles(folder):
 
 
 def test_the_same_seed_gives_the_same_patches(folder, tmp_path):
-    hyspecnet_folder.write_folder(tmp_path / "h", patches=2, side=12)
+    hyspecnet_folder.write_folder(tmp_path / "h", patches=6, side=12)
     again = next(read_hyspecnet(tmp_path / "h"))
     first = next(read_hyspecnet(folder))
     assert again.name == first.name
