@@ -41,15 +41,25 @@ def main() -> None:
     """Measure the parts asked for, and write the table and the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all without")
-    parser.add_argument("--variants", nargs="+", help="of `train`: these only; those measured before stay")
+    parser.add_argument("--studies", nargs="+", metavar="STUDY:SIZE", help="of `plan`: these only, as demo:demo")
+    parser.add_argument("--variants", nargs="+", help="of `train`: these only")
     options = parser.parse_args()
     wanted = options.parts or PARTS
-    rows = plans() if "plan" in wanted else []
-    rows += trainings(options.variants) if "train" in wanted else []
-    # Measured anew or not: a part of another process may have written meanwhile.
-    made = {row[:4] if row[0] == "train" else row[:1] for row in rows}
-    rows += [row for row in read_rows() if not {row[:4], row[:1]} & made]
-    rows.sort(key=lambda row: PARTS.index(row[0]))
+    if "plan" in wanted:
+        for file, size in studies():
+            name = f"{study_name(file)}:{size or 'demo'}"
+            if options.studies is None or name in options.studies:
+                keep(plan(file, size))
+    if "train" in wanted:
+        for variant in trained_variants(options.variants):
+            keep(training(paper_size(), variant))
+
+
+def keep(rows: list[Row]) -> None:
+    """Write rows in place of those of the same study, or of the same training, and the report of all."""
+    made = {row[:4] if row[0] == "train" else row[:3] for row in rows}
+    rows = [row for row in read_rows() if not {row[:4], row[:3]} & made] + rows
+    rows.sort(key=lambda row: (PARTS.index(row[0]), row[1], row[2]))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -74,25 +84,28 @@ def studies() -> list[tuple[Path, str | None]]:
     return [(file, size) for file in files for size in read_config(file).get("sizes") or (None,)]
 
 
-def plans() -> list[Row]:
-    """Dry runs: jobs by rule, seconds, memory."""
-    rows: list[Row] = []
-    for file, size in studies():
-        with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", folder]
-            command += ["--configfile", str(file), "--dry-run", "--cores", "2", "--quiet", "rules"]
-            command += ["--config", f"size={size}"] if size else []
-            before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        wall_s = time.time() - started
-        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        head = ("plan", file.stem if file.stem != "config" else "demo (default)", size or "demo")
-        counted = dict(re.findall(r"^(\S+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE))
-        for rule, count in grouped(counted).items():
-            rows.append((*head, rule, "jobs", count, ""))
-        rows.append((*head, "dry run", "processor", cpu_s, "s"))
-        rows.append((*head, "dry run", "wall", wall_s, "s"))
+def study_name(file: Path) -> str:
+    """The name of a config in the table."""
+    return "demo" if file.stem == "config" else file.stem
+
+
+def plan(file: Path, size: str | None) -> list[Row]:
+    """A dry run in an empty folder: jobs by rule, seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", folder]
+        command += ["--configfile", str(file), "--dry-run", "--cores", "2", "--quiet", "rules"]
+        command += ["--config", f"size={size}"] if size else []
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall_s = time.time() - started
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    head = ("plan", study_name(file), size or "demo")
+    # The table of jobs is told twice, before and after the plan.
+    counted = dict(re.findall(r"^(\S+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE))
+    rows: list[Row] = [(*head, rule, "jobs", count, "") for rule, count in grouped(counted).items()]
+    rows.append((*head, "dry run", "processor", cpu_s, "s"))
+    rows.append((*head, "dry run", "wall", wall_s, "s"))
     return rows
 
 
@@ -105,16 +118,16 @@ def grouped(counts: dict[str, str]) -> dict[str, int]:
     return found
 
 
-def trainings(only: list[str] | None) -> list[Row]:
-    """What the trainings of the paper-size denoising study ask of a device."""
+def paper_size() -> Paper:
+    """The denoising study on the whole of HySpecNet-11k."""
     file = ROOT / "config" / "papers" / "denoising-peft.yaml"
-    paper = load_paper({**read_config(file), "size": "paper"}, file=file)
-    rows: list[Row] = []
-    for name, variant in paper.variants["denoising"].items():
-        if variant.method.is_trained_by_loop and (only is None or name in only):
-            print(name, flush=True)
-            rows += training(paper, name)
-    return rows
+    return load_paper({**read_config(file), "size": "paper"}, file=file)
+
+
+def trained_variants(only: list[str] | None) -> list[str]:
+    """Its variants that the training loop fits, or those of them that are asked for."""
+    trained = [name for name, one in paper_size().variants["denoising"].items() if one.method.is_trained_by_loop]
+    return [name for name in trained if only is None or name in only]
 
 
 def training(paper: Paper, name: str) -> list[Row]:
@@ -165,8 +178,9 @@ def training(paper: Paper, name: str) -> list[Row]:
 
 
 def memory_bytes(memory: dict[str, Any]) -> float:
-    """Weights, gradients, the optimiser's state and what the forward pass keeps."""
-    return sum(float(memory[name]) for name in memory if name.endswith("_bytes") and name != "peak_gpu_bytes")
+    """Weights, gradients, the optimiser's state, the batch and what the forward pass keeps."""
+    named = ("weights", "gradients", "optimizer", "batch", "activations")
+    return sum(float(memory[f"{name}_bytes"] or 0) for name in named)
 
 
 def encoder_start(paper: Paper, variant: Any) -> dict[str, Any]:
