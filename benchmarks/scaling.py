@@ -142,7 +142,7 @@ def training(paper: Paper, name: str) -> list[Row]:
     from hsipipe.settings import settings_from
     from hsipipe.tasks.denoising.fit import build, shapes_of, sort_settings, squared_error
     from hsipipe.tasks.denoising.training_data import draw_patches
-    from hsipipe.training.memory import training_memory
+    from hsipipe.training.memory import computable, training_memory
     from hsipipe.training.settings import TrainingSettings
 
     variant = paper.variant("denoising", name)
@@ -161,9 +161,9 @@ def training(paper: Paper, name: str) -> list[Row]:
     memory = training_memory(
         deepcopy(network).to("meta"), loss, shapes_of(batch, settings.batch_size), optimizer=settings.optimizer
     ).as_dict()
-    stand_in = deepcopy(network).to("meta").train()
+    stand_in, sample = computable(deepcopy(network).to("meta").train(), shapes_of(batch, 1))
     with FlopCounterMode(display=False) as counter:
-        loss(stand_in, shapes_of(batch, 1)).backward()
+        loss(stand_in, sample).backward()
     steps = settings.epochs * settings.steps_per_epoch
     head = ("train", paper.name, paper.size, name)
     return [
