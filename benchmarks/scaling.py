@@ -234,7 +234,7 @@ def report(rows: list[Row]) -> str:
         total = sum(found["seeds"] * found["operations of the training"] for found in trained.values())
         lines += [
             "",
-            f"All of them with their seeds, once for each of the two cases that train: {2 * total:,.0f} PFLOP.",
+            f"The variants above with their seeds, once for each of the two cases that train: {2 * total:,.0f} PFLOP.",
         ]
     return "\n".join(lines) + "\n"
 
