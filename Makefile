@@ -70,3 +70,5 @@ bench: env .venv-bench/.ready  ## time and score the denoisers beside the public
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/representation.py
 	$(BIN)/python benchmarks/devices.py --update
+	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/startup.py

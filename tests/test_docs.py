@@ -155,6 +155,12 @@ def test_study_of_the_documentation_is_complete():
     assert "mae" not in {run.variant for run in paper.runs()}
 
 
+def test_study_of_the_rehearsal_is_complete():
+    (text,) = blocks(chapter(DOCS["scaling.md"], "Rehearse it"), "yaml")
+    paper = load_paper(yaml.safe_load(text), file="rehearsal.yaml")
+    assert {run.variant for run in paper.runs()} == {"noisy", "forpdn", "qrnn3d"}
+
+
 def test_names_of_settings_are_those_of_the_method():
     """With the defaults of the two programs, where ours is a setting of `vit` or of a case."""
     settings = find_method("denoising", "vit").settings

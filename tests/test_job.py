@@ -26,7 +26,7 @@ class Named(list):
 
 def given(**inputs):
     return SimpleNamespace(
-        rule="score_run",
+        rule="run_method",
         log=["log.txt"],
         input=Named(**inputs),
         output=Named(scores=SCORES),
@@ -48,13 +48,13 @@ def test_a_job_prints_to_its_log_and_is_recorded(capsys):
         Path(SCORES).write_text("1")
     assert Path("log.txt").read_text() == "at work\n"
     assert capsys.readouterr().out == ""
-    assert Steps().making(SCORES).step == "score_run"
+    assert Steps().making(SCORES).step == "run_method"
 
 
 def test_what_killed_processes_left_is_removed_and_nothing_else():
     run = Path(SCORES).parent
     (run / ".steps").mkdir()
-    left = [run / ".scores.0123abcd.csv", run / ".steps/.score_run-scores.0123abcd.json"]
+    left = [run / ".scores.0123abcd.csv", run / ".steps/.run_method-scores.0123abcd.json"]
     kept = [run / ".other.0123abcd.csv", run / ".scores.csv"]
     for path in (*left, *kept):
         path.write_text("half")

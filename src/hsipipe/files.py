@@ -31,6 +31,26 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
+def scratch_file(path: str | Path) -> Iterator[Path]:
+    """Yield `path` for a file that is needed within the block only.
+
+    It is removed at the end, and at the start if a process that was killed left it or its temporary name (that of
+    `atomic_path`); nobody else may be writing it.
+    """
+    target = Path(path)
+    try:
+        _remove_with_temporaries(target)
+        yield target
+    finally:
+        _remove_with_temporaries(target)
+
+
+def _remove_with_temporaries(target: Path) -> None:
+    for path in [target, *target.parent.glob(f".{target.stem}.*{target.suffix}")]:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
 def fresh_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; it takes the place of `path`, and of all in it, on success."""
     target = Path(path)

@@ -21,23 +21,24 @@ class StackWriter:
     Padding takes no space on disk, because chunks that were never written are not stored.
     """
 
-    def __init__(self, file: h5py.File, name: str, dtype: Any) -> None:
+    def __init__(self, file: h5py.File, name: str, dtype: Any, *, compressed: bool = True) -> None:
+        """`compressed`: integers only, which maps of labels and masks gain from."""
         self.file, self.name, self.dtype = file, name, np.dtype(dtype)
+        self.compressed = compressed and self.dtype.kind in "iub"
         self.count = 0
 
     def append(self, value: np.ndarray) -> None:
         """Append one array; all share their leading axes."""
         *fixed, rows, cols = value.shape
         if self.name not in self.file:
-            integer = self.dtype.kind in "iub"
             self.file.create_dataset(
                 self.name,
                 shape=(0, *fixed, rows, cols),
                 maxshape=(None, *fixed, None, None),
                 chunks=(1, *fixed, min(rows, CHUNK_PIXELS), min(cols, CHUNK_PIXELS)),
                 dtype=self.dtype,
-                compression="lzf" if integer else None,
-                shuffle=integer and self.dtype.itemsize > 1,
+                compression="lzf" if self.compressed else None,
+                shuffle=self.compressed and self.dtype.itemsize > 1,
             )
         dataset = self.file[self.name]
         shape = dataset.shape

@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from hsipipe.errors import UserError
+from hsipipe.nets.band_matrix import band_matrix
 from hsipipe.nets.mae import MaskedAutoencoder
 from hsipipe.nets.vit import build_encoder
-from hsipipe.nets.weights import adapt_weights, band_matrix, read_weights
+from hsipipe.nets.weights import adapt_weights, read_weights
 from hsipipe.training.model_file import save_model
 
 KERNEL = "vit.patch_embed.proj.weight"

@@ -80,6 +80,9 @@ def make_case():
         file.attrs.update({"format": "hsipipe-case-1", "case": "c", "content": "digest-of-the-case"})
 
 
+RUN_FILES = {"scores": "scores.csv", "kept": "kept.h5", "record": "run.json"}
+
+
 def make_run(variant, seed):
     folder = f"{CASE}/{variant}/seed{seed}"
     case = {"case": f"{CASE}/case.h5", "scenes": "results/scenes/field.h5"}
@@ -88,20 +91,17 @@ def make_run(variant, seed):
         model = {"model": f"{folder}/model.pt"}
         with step("train_method", case, model, {"variant": variant, "seed": str(seed)}, settings={"channels": 2}):
             write_text(model["model"], f"weights of seed {seed}")
-    made = {"prediction": f"{folder}/prediction.h5", "kept": f"{folder}/kept.h5", "record": f"{folder}/run.json"}
+    made = {name: f"{folder}/{file}" for name, file in RUN_FILES.items()}
     with step("run_method", {**case, **model}, made, {"seed": str(seed)}, method="qrnn3d"):
-        for name in ("prediction", "kept"):
-            write_text(made[name], f"{name} {variant} {seed}")
+        write_text(made["kept"], f"kept {variant} {seed}")
         environment = {"hsipipe": "1", "libraries": {"numpy": "2"}}
         record = {"method": variant, "seed": seed, "device": "cpu", "seconds_per_item": 0.5 + seed}
         write_json(made["record"], {**record, "environment": environment})
-    with step("score_run", {**case, "prediction": made["prediction"]}, {"scores": f"{folder}/scores.csv"}):
         scores = []
         for number, value in enumerate(VALUES[variant, seed]):
             scores += [Score("field", f"i{number}", "mpsnr", value, "dB")]
             scores += [Score("field", f"i{number}", "mse", 0.01 / value, "1")]
-        write_scores(f"{folder}/scores.csv", scores, task="denoising", case="c", variant=variant, seed=seed)
-    Path(made["prediction"]).unlink()  # temporary in the workflow
+        write_scores(made["scores"], scores, task="denoising", case="c", variant=variant, seed=seed)
     return folder
 
 

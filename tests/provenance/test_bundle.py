@@ -243,7 +243,7 @@ def test_a_manifest_that_promises_far_too_much_is_refused(unpacked, tmp_path):
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_cut_archive_is_no_bundle(tmp_path, ending):
     path = write_bundle("p", tmp_path / f"p.{ending}").path
-    path.write_bytes(path.read_bytes()[:-3000])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])  # more than the zeros at the end of a tar
     assert main(["verify", str(path)]) in (1, 2)
 
 

@@ -101,11 +101,10 @@ def test_a_changed_file_on_the_way_is_told(path):
     assert node_of(found, path).state.startswith("CHANGED")
 
 
-def test_a_missing_file_is_told_but_not_a_temporary_one():
+def test_a_missing_file_is_told():
     Path(f"{CASE}/net/seed0/model.pt").unlink()
     found = explain(TABLE, variant="net", metric="mpsnr")
     assert found.problems == [f"{CASE}/net/seed0/model.pt: is missing"]
-    assert node_of(found, f"{CASE}/net/seed0/prediction.h5").state == "not kept: temporary"
 
 
 def test_a_file_made_again_after_it_was_read_is_told(remake_scene):

@@ -57,7 +57,7 @@ def test_what_a_run_says_at_its_end(tmp_path):
     write(tmp_path, "rule_train_method/denoising_a_0/6.log", CANCELLED, 80)
     write(tmp_path, "rule_train_method/denoising_a_0/8.log", CANCELLED, 70)
     write(tmp_path, "rule_train_method/9_2.log", TIME, 60)  # a task of an array
-    write(tmp_path, "rule_score_run/denoising_a_0/10.log", FAILED, 50)
+    write(tmp_path, "rule_run_method/denoising_a_0/10.log", FAILED, 50)
     memory, cancelled, late = describe(read_endings(tmp_path, but=earlier), profile="profile.yaml")
     assert memory.startswith("train_method (denoising_a_0) was ended because it used more memory than it had asked for")
     assert "once (SLURM job 5); 397 MB of 300; ask for more" in memory
@@ -67,6 +67,6 @@ def test_what_a_run_says_at_its_end(tmp_path):
 
 
 def test_nothing_to_tell(tmp_path):
-    write(tmp_path, "rule_score_run/denoising_a_0/10.log", FAILED, 50)
+    write(tmp_path, "rule_run_method/denoising_a_0/10.log", FAILED, 50)
     assert read_endings(tmp_path) == []
     assert read_endings(tmp_path / "no-such-folder") == []

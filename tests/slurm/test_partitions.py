@@ -141,21 +141,21 @@ def test_needs_grow_without_end_where_there_are_no_partitions():
 
 def test_a_need_is_read_from_the_resources_of_a_job():
     resources = {"mem_mb": 500, "runtime": 20, "gpu": 1, "tmpdir": "/tmp", "disk_mb": "<TBD>", "slurm_partition": "gpu"}
-    need = need_of("score_run", ["denoising", "a", 0], 2, resources)
-    assert need == Need("score_run", "denoising/a/0", 2, 500, 20, 1, partition="gpu")
-    assert need_of("score_run", [], 1, {"mem_mb": "<TBD>"}).mem_mb == 0
+    need = need_of("run_method", ["denoising", "a", 0], 2, resources)
+    assert need == Need("run_method", "denoising/a/0", 2, 500, 20, 1, partition="gpu")
+    assert need_of("run_method", [], 1, {"mem_mb": "<TBD>"}).mem_mb == 0
 
 
 def test_an_array_needs_equal_tasks():
-    needs = [Need("train_method", "a", mem_mb=100), Need("train_method", "b", mem_mb=200), Need("score_run", "c")]
+    needs = [Need("train_method", "a", mem_mb=100), Need("train_method", "b", mem_mb=200), Need("run_method", "c")]
     with pytest.raises(UserError, match=r"slurm-array-jobs: jobs of train_method differ.*mem_mb 200 for b, 100 for a"):
         check_array(needs, "train_method", 9, file="profile.yaml")
     with pytest.raises(UserError, match="differ"):
         check_array(needs, "all", 9, file="profile.yaml")
     with pytest.raises(UserError, match=r"jobs: job arrays need all jobs.*found 2.*set jobs to 3 or more"):
-        check_array(needs, "score_run", 2, file="profile.yaml")
-    check_array(needs, "score_run", 9, file="profile.yaml")
-    check_array([needs[0], needs[0]], "score_run, train_method", 2, file="profile.yaml")
+        check_array(needs, "run_method", 2, file="profile.yaml")
+    check_array(needs, "run_method", 9, file="profile.yaml")
+    check_array([needs[0], needs[0]], "run_method, train_method", 2, file="profile.yaml")
 
 
 NO_ACCOUNTS = {"AccountingStorageType": "accounting_storage/none", "MinJobAge": "300 sec"}

@@ -20,8 +20,8 @@ TABLE = "results/papers/reruns/tables/field.csv"
 pytestmark = pytest.mark.workflow
 
 SCORED = {"collect_scores": 1, "write_table": 1}
-RUN_AGAIN = {"run_method": 1, "score_run": 1, **SCORED}  # one method
-SCORED_AGAIN = {"run_method": 3, "score_run": 3, **SCORED}  # of all methods: predictions are not kept
+RUN_AGAIN = {"run_method": 1, **SCORED}  # one method
+SCORED_AGAIN = {"run_method": 3, **SCORED}  # of all methods: predictions are not kept
 FROM_CASE = {"degrade_case": 1, "train_method": 1, **SCORED_AGAIN}
 FROM_SCENE = {"split_case": 1, "select_bands": 1, "draw_bands": 1, **FROM_CASE}
 

@@ -115,12 +115,12 @@ def get_step_key(step):
     return get
 
 
-def get_method_key(step):
-    """A function that hashes the code of a task's step and of the method that it runs."""
+def get_method_key(*steps):
+    """A function that hashes the code of a task's steps and of the method that they run."""
 
     def get(wildcards):
-        method = get_variant(wildcards).method
-        return code_key(f"hsipipe.tasks.{wildcards.task}.{step}", *method.modules)
+        modules = [f"hsipipe.tasks.{wildcards.task}.{step}" for step in steps]
+        return code_key(*modules, *get_variant(wildcards).method.modules)
 
     return get
 
@@ -328,45 +328,32 @@ def get_figure_runs(figure):
     ]
 
 
-def get_figure_inputs(wildcards):
-    shown = paper.figures[wildcards.figure]
-    runs = get_figure_runs(wildcards.figure)
+def figure_cases():
+    """The cases of which the paper has figures: (task, case), each once."""
+    return list(
+        dict.fromkeys((figure.task, figure.case) for figure in paper.figures.values())
+    )
+
+
+def figures_of(task, case):
+    """The figures of a case: name -> settings, with the variants that it shows in the order of the config."""
     return {
-        "case": f"results/{shown.task}/{shown.case}/case.h5",
-        "scenes": [
-            f"results/scenes/{scene}.h5"
-            for scene in paper.case(shown.task, shown.case).scenes
-        ],
-        "kept": run_paths("kept.h5", runs),
-        "records": run_paths("run.json", runs),
+        name: {
+            **dataclasses.asdict(figure),
+            "variants": [run.variant for run in get_figure_runs(name)],
+        }
+        for name, figure in paper.figures.items()
+        if (figure.task, figure.case) == (task, case)
     }
 
 
-def get_figure(wildcards):
-    """A figure's settings and its variants, in the order of the config."""
-    shown = paper.figures[wildcards.figure]
-    return {
-        **dataclasses.asdict(shown),
-        "variants": [run.variant for run in get_figure_runs(wildcards.figure)],
-    }
-
-
-def get_figure_case_settings(wildcards):
-    """The settings of a figure's case that drawing reads."""
-    shown = paper.figures[wildcards.figure]
-    return used_settings(shown.task, shown.case, "draw")
-
-
-def get_figure_key(wildcards):
-    return code_key(f"hsipipe.tasks.{paper.figures[wildcards.figure].task}.draw")
-
-
-def get_figure_case(wildcards):
-    return paper.figures[wildcards.figure].case
-
-
-def get_figure_labels(wildcards):
-    return {"figure": paper.figures[wildcards.figure].kind}
+def shown_runs(task, case):
+    """The runs that the figures of a case show, each once."""
+    return list(
+        dict.fromkeys(
+            run for name in figures_of(task, case) for run in get_figure_runs(name)
+        )
+    )
 
 
 def get_code(step, wildcards):

@@ -56,39 +56,54 @@ rule write_table:
         "../scripts/write_table.py"
 
 
-rule draw_figure:
-    input:
-        unpack(get_figure_inputs),
-        scores=f"results/papers/{paper.name}/scores.csv",
-    output:
-        png=report(
-            f"results/papers/{paper.name}/figures/{{figure}}.png",
-            caption="../report/figure.rst",
-            category="Figures",
-            subcategory=get_figure_case,
-            labels=get_figure_labels,
-        ),
-        svg=f"results/papers/{paper.name}/figures/{{figure}}.svg",
-    log:
-        f"logs/draw_figure/{paper.name}/{{figure}}.log",
-    wildcard_constraints:
-        figure=alternatives(paper.figures),
-    localrule: True
-    conda:
-        "../../envs/hsipipe.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=20,
-    params:
-        figure=get_figure,
-        case_settings=get_figure_case_settings,
-        key=get_figure_key,
-        script=script_key("draw_figure"),
-    message:
-        "Draw figure {wildcards.figure}"
-    script:
-        "../scripts/draw_figure.py"
+# One job for all figures of a case: drawing takes less than loading what draws.
+for task, case in figure_cases():
+
+    rule:
+        name:
+            f"draw_figures_{task}_{case}"
+        input:
+            scores=f"results/papers/{paper.name}/scores.csv",
+            case=f"results/{task}/{case}/case.h5",
+            scenes=[
+                f"results/scenes/{name}.h5" for name in paper.case(task, case).scenes
+            ],
+            kept=run_paths("kept.h5", shown_runs(task, case)),
+            records=run_paths("run.json", shown_runs(task, case)),
+        output:
+            png=[
+                report(
+                    f"results/papers/{paper.name}/figures/{name}.png",
+                    caption="../report/figure.rst",
+                    category="Figures",
+                    subcategory=case,
+                    labels={"figure": figure["kind"]},
+                )
+                for name, figure in figures_of(task, case).items()
+            ],
+            svg=[
+                f"results/papers/{paper.name}/figures/{name}.svg"
+                for name in figures_of(task, case)
+            ],
+        log:
+            f"logs/draw_figures/{paper.name}/{task}-{case}.log",
+        localrule: True
+        conda:
+            "../../envs/hsipipe.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        params:
+            figures=list(figures_of(task, case).values()),
+            variants=[run.variant for run in shown_runs(task, case)],
+            case_settings=used_settings(task, case, "draw"),
+            key=code_key(f"hsipipe.tasks.{task}.draw"),
+            script=script_key("draw_figures"),
+        message:
+            f"Draw the figures of case {case}"
+        script:
+            "../scripts/draw_figures.py"
 
 
 rule check_claims:

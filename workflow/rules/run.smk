@@ -1,11 +1,11 @@
-# Runs: one variant on all test units of a case.
+# Runs: one variant on all test units of a case, scored in the same job: predictions can be large and are not kept.
 rule run_method:
     input:
         case="results/{task}/{case}/case.h5",
         scenes=get_case_scenes,
         model=get_model,
     output:
-        prediction=temp("results/{task}/{case}/{variant}/seed{seed}/prediction.h5"),
+        scores="results/{task}/{case}/{variant}/seed{seed}/scores.csv",
         kept="results/{task}/{case}/{variant}/seed{seed}/kept.h5",
         record="results/{task}/{case}/{variant}/seed{seed}/run.json",
     log:
@@ -20,11 +20,12 @@ rule run_method:
         vram_mb=get_resource("run", "vram_mb", 0),
     params:
         case_settings=get_case_settings("predict"),
+        score_settings=get_case_settings("score"),
         method=get_method_name,
         settings=get_method_settings,
-        key=get_method_key("predict"),
+        key=get_method_key("predict", "score"),
         script=script_key("run_method"),
     message:
-        "Run {wildcards.variant} on {wildcards.case}, seed {wildcards.seed}"
+        "Run and score {wildcards.variant} on {wildcards.case}, seed {wildcards.seed}"
     script:
         "../scripts/run_method.py"

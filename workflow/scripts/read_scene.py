@@ -3,6 +3,7 @@
 from hsipipe.job import job
 
 with job(snakemake):
+    import shutil
     from pathlib import Path
 
     from hsipipe.scenes.assemble import read_scene_files
@@ -20,3 +21,5 @@ with job(snakemake):
         if not all((folder / file.file).is_file() for file in entry.downloads):
             download_scene(entry, folder)  # somebody removed them after they were fetched
         write_scene(output, read_scene_files(entry, folder), name=name, simulated=entry.simulated)
+        # What the archives hold is in the scene now, and can be as large again; the archives stay.
+        shutil.rmtree(folder / "unpacked", ignore_errors=True)

@@ -9,6 +9,7 @@ import numpy as np
 from hsipipe.bands.spectrum import REGIONS_NM
 from hsipipe.bands.table import BandSelection
 from hsipipe.files import atomic_path
+from hsipipe.report.theme import TICKS
 
 _REGION_COLOURS = {
     "uv": "#b39ddb",
@@ -44,7 +45,6 @@ def draw_bands(
         title: above the figure; by default the number of bands and the strategy.
     """
     import matplotlib
-    import seaborn
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -54,7 +54,7 @@ def draw_bands(
     order = np.argsort(position, kind="stable")
     order = order[good[order]]
     axis, level, spread = _with_gaps(position[order], np.asarray(mean, float)[order], np.asarray(deviation)[order])
-    with seaborn.axes_style("ticks"), matplotlib.rc_context({"svg.hashsalt": "hsipipe"}):
+    with matplotlib.rc_context(TICKS):
         figure = Figure(figsize=(8, 3.6), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
@@ -82,7 +82,7 @@ def draw_bands(
             title or f"{len(selection)} of {int(good.sum())} bands, {selection.strategy}", pad=18, loc="left"
         )
         axes.legend(frameon=False, loc="best")
-        seaborn.despine(figure)
+        axes.spines[["top", "right"]].set_visible(False)
         with atomic_path(path) as temporary:
             metadata = {"Date": None} if temporary.suffix == ".svg" else {"Software": None}
             figure.savefig(temporary, dpi=150, metadata=metadata)

@@ -25,7 +25,7 @@ LOCK = "requirements.lock"
 # Of the folders of cases and runs; of a paper's own folder everything is taken.
 ALWAYS = ("split.csv", "bands.csv", "bands.png", "run.json", "scores.csv")
 MODELS = ("model.pt", "loss_curves.png", "samples.png")
-PREDICTIONS = ("prediction.h5", "kept.h5")
+PREDICTIONS = ("kept.h5",)
 
 
 @dataclass(frozen=True)

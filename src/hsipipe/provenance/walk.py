@@ -17,10 +17,8 @@ from hsipipe.provenance.steps import Step, Steps
 from hsipipe.provenance.tree import Node
 
 SAME, CHANGED, MISSING, UNKNOWN = "as recorded", "CHANGED since", "MISSING", "no record of how it was made"
-NOT_KEPT = "not kept: temporary"
 NOT_BUNDLED = "not in this bundle"
 ABOVE = "told above"
-TEMPORARY = ("prediction.h5",)
 # Params that are no settings: where a step keeps things, and the hash of its code, which is told by itself.
 NO_SETTINGS = ("key", "script", "state", "folder")
 LONGEST_LIST = 5
@@ -136,8 +134,6 @@ class Walk:
         """Why a file is not there."""
         if self._bundled is not None and path not in self._bundled:
             return NOT_BUNDLED
-        if Path(path).name in TEMPORARY:
-            return NOT_KEPT
         self._problem(f"{path}: is missing")
         return MISSING
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hsipipe.files import atomic_path
+from hsipipe.report.theme import DEEP, WHITEGRID
 
 KIND_COLOURS = {
     "control": "#9aa5b1",
@@ -27,10 +28,9 @@ def start_figure(width: float, height: float, **layout: Any) -> tuple[Any, Any]:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    import seaborn as sns
+    from cycler import cycler
 
-    sns.set_theme(context="notebook", style="whitegrid", font_scale=0.85)
-    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "hsipipe", "axes.titlesize": 10})
+    plt.rcParams.update({**WHITEGRID, "axes.prop_cycle": cycler(color=DEEP)})
     return plt.subplots(figsize=(width, height), constrained_layout=True, **layout)
 
 

@@ -101,7 +101,7 @@ def training_memory(
             gradients_bytes=sum(parameter.numel() * parameter.element_size() for parameter in trained),
             optimizer_bytes=optimizer_bytes(trained, settings),
             batch_bytes=_bytes_of(given.values()),
-            activations_bytes=_saved_bytes(*_computable(network, given), loss),
+            activations_bytes=_saved_bytes(*computable(network, given), loss),
             peak_gpu_bytes=_peak_on_gpu(network, loss, given, settings) if on_gpu else None,
         )
 
@@ -177,7 +177,7 @@ def _peak_on_gpu(network: nn.Module, loss: Loss, batch: dict[str, Tensor], setti
     return int(torch.cuda.max_memory_allocated())
 
 
-def _computable(network: nn.Module, batch: dict[str, Tensor]) -> tuple[nn.Module, dict[str, Tensor]]:
+def computable(network: nn.Module, batch: dict[str, Tensor]) -> tuple[nn.Module, dict[str, Tensor]]:
     """Network and batch; those on `meta` as tensors that say that they are on the CPU, and have no values either.
 
     On `meta` itself much of torch is missing: autocast, generators, and the fused form of attention, without which the

@@ -1,6 +1,7 @@
 """A denoising case from scene to scores, in one process."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hsipipe.errors import UserError
 from hsipipe.methods import find_method, methods_of
 from hsipipe.scenes.scene import Item, Scene, write_scene
 from hsipipe.tasks import load_task
+from hsipipe.tasks.denoising import prepare
 from hsipipe.tasks.denoising.apply import make_denoiser
 from hsipipe.tasks.denoising.case import CaseFile, read_truth
 
@@ -66,6 +68,16 @@ def test_case_holds_validation_and_test_with_the_noise_asked_for(prepared, scene
         assert noisy.max() == 1
         assert len(case.wavelength_nm) == 11
     assert {unit.part for unit in units} == {"train", "val", "test"}
+
+
+def test_few_of_many_validation_units_are_kept_spread_over_all(monkeypatch):
+    monkeypatch.setattr(prepare, "VALIDATION_UNITS", 4)
+    for count, chosen in ((0, []), (3, [0, 1, 2]), (4, [0, 1, 2, 3]), (12, [0, 3, 6, 9]), (13, [0, 4, 8, 12])):
+        parts = [*["train"] * 5, *["val"] * count, *["test"] * 9]
+        numbers = {part: iter(range(20)) for part in ("train", "val", "test")}
+        units = [SimpleNamespace(name=f"{part}{next(numbers[part])}", part=part) for part in parts]
+        expected = [*(f"val{number}" for number in chosen), *(f"test{number}" for number in range(9))]
+        assert [unit.name for unit in prepare.used_units(units)] == expected
 
 
 def test_noise_does_not_depend_on_the_other_units(prepared, scene_path, tmp_path):

@@ -12,7 +12,6 @@ from hsipipe.cases.split import SplitSettings, split_scenes
 from hsipipe.degrade.noise import parse_noise
 from hsipipe.scenes.scene import Item, Scene, write_scene
 from hsipipe.tasks import load_task
-from hsipipe.tasks.denoising import judge as judges
 from hsipipe.tasks.denoising.case import CaseFile
 from hsipipe.tasks.denoising.judge import Judge
 
@@ -132,18 +131,6 @@ def test_an_encoder_judges_itself(opened):
     again = [number for *_, number in calls]
     assert again[:2] == drawn, "the same in every epoch"
     assert again[2] != drawn[0]
-
-
-def test_only_so_many_units_are_looked_at(opened, monkeypatch):
-    monkeypatch.setattr(judges, "VALIDATION_UNITS", 1)
-    assert Judge(opened[0], PLAIN, seed=0).names == opened[0].names("val")[:1]
-
-
-def test_those_looked_at_are_spread(monkeypatch):
-    monkeypatch.setattr(judges, "VALIDATION_UNITS", 4)
-    for count, chosen in ((3, [0, 1, 2]), (4, [0, 1, 2, 3]), (12, [0, 3, 6, 9]), (13, [0, 4, 8, 12])):
-        case = SimpleNamespace(names=lambda _, count=count: list(range(count)))
-        assert Judge(case, PLAIN, seed=0).names == chosen
 
 
 def test_picture_of_the_first_validation_unit(opened):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from types import ModuleType
 
 import numpy as np
@@ -14,8 +13,6 @@ from hsipipe.degrade.noise import Noise
 from hsipipe.randomness import seed_for
 from hsipipe.tasks.denoising.case import CaseFile
 from hsipipe.training.tiles import apply_network
-
-VALIDATION_UNITS = 64  # at most; more say little about which epoch is best, and cost a forward pass each
 
 
 class Judge:
@@ -32,9 +29,7 @@ class Judge:
 
     def __init__(self, case: CaseFile, module: ModuleType, *, seed: int) -> None:
         self._case, self._module, self._seed = case, module, seed
-        names = case.names("val")
-        # Spread over all of them: the first ones may be of one scene.
-        self.names = names[:: max(1, math.ceil(len(names) / VALIDATION_UNITS))]
+        self.names = case.names("val")
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """The mean loss over the validation units."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from hsipipe.hdf5 import digest_of
 from hsipipe.scenes.scene import Scene
 from hsipipe.tasks.denoising.case import Truth, read_truth, write_case
 
+VALIDATION_UNITS = 64  # at most; more say little about which epoch is best, and cost a forward pass and disk each
+
 
 def prepare(
     scenes: Sequence[str | Path],
@@ -25,7 +28,7 @@ def prepare(
     name: str,
     output: str | Path,
 ) -> None:
-    """Write the case file: noisy validation and test units. `settings` are those of a `CaseSettings`.
+    """Write the case file: noisy test units and some validation units. `settings` are those of a `CaseSettings`.
 
     Noise is drawn on the CPU from a generator seeded by (case, seed, unit), so it depends neither on the device nor on
     the order or the number of units.
@@ -38,9 +41,7 @@ def prepare(
     train_digest = digest_of(np.array([f"{opened[u.scene].digests[u.item]}{u.window}" for u in train], dtype="S"))
 
     def synthesised() -> Iterator[tuple[Unit, Truth, np.ndarray]]:
-        for unit in units:
-            if unit.part == "train":
-                continue
+        for unit in used_units(units):
             truth = read_truth(opened[unit.scene], unit, selection.indices)
             noisy = noisy_item(torch.from_numpy(truth.cube), noise, name, settings["seed"], unit.name)
             yield unit, truth, noisy.numpy()
@@ -57,3 +58,11 @@ def prepare(
             "simulated": int(any(scene.simulated for scene in opened.values())),
         },
     )
+
+
+def used_units(units: Sequence[Unit]) -> list[Unit]:
+    """The test units, and at most `VALIDATION_UNITS` for validation: spread, since the first may be of one scene."""
+    validation = [unit for unit in units if unit.part == "val"]
+    step = max(1, math.ceil(len(validation) / VALIDATION_UNITS))
+    chosen = {unit.name for unit in validation[::step]}
+    return [unit for unit in units if unit.part == "test" or unit.name in chosen]

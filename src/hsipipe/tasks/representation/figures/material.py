@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from hsipipe.errors import UserError
 from hsipipe.report.figures.results import Results
+from hsipipe.report.theme import COLOURBLIND
 from hsipipe.tasks.representation.case import CaseFile
 from hsipipe.tasks.representation.prediction import Embeddings, read_embeddings
 
@@ -58,10 +59,10 @@ class Material(Results):
 
 def class_colours(count: int) -> list[Any]:
     """Colours of classes, told apart by eyes that see fewer of them too; pairs of neighbours are dark and light."""
+    if count <= len(COLOURBLIND):
+        return list(COLOURBLIND[:count])
     import seaborn as sns
 
-    if count <= 10:
-        return list(sns.color_palette("colorblind", count))
     return list(sns.color_palette("husl", count))
 
 

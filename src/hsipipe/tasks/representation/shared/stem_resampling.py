@@ -34,7 +34,7 @@ def resample_stem(
     Raises:
         UserError: the state is not of an encoder, or of one for another number of bands than `source_nm` has.
     """
-    from hsipipe.nets.weights import band_matrix
+    from hsipipe.nets.band_matrix import band_matrix
 
     new = dict(state)
     if any(name.startswith(f"{prefix}stem.convolutions.") for name in state):
