@@ -31,7 +31,7 @@ def test_one_run_at_a_time():
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 def test_a_folder_that_takes_no_files_is_told_before_anything_runs(monkeypatch, number):
     def refuse(_):
-        raise OSError(number, os.strerror(number), "results")
+        raise OSError(number, os.strerror(number), "results/.probe")
 
     monkeypatch.setattr(module.os, "fsync", refuse)
     with pytest.raises(UserError, match=r"results: writing failed: .*; make .*, then start again"), held_folder():
