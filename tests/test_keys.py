@@ -19,6 +19,7 @@ def package(tmp_path, monkeypatch):
         "import os\nfrom hsipipe.errors import x\nfrom .sub import deep\n\ndef g():\n    import hsipipe.sub.late\n"
     )
     monkeypatch.setattr(keys, "__file__", str(folder / "keys.py"))
+    monkeypatch.setattr(keys, "_given_out", {})  # keys of modules that nobody else can look up
 
     def fresh():
         keys._module_path.cache_clear()

@@ -244,7 +244,7 @@ KINDS: dict[str, tuple[int, Callable[[Scene], None]]] = {
     "stale locks": (1, leave_locks),
 }
 """How often each kind is tried, and what it does."""
-QUICK = ("kill -9 of scheduler and jobs", "damaged score file", "clock jump")
+QUICK = ("kill -9 of scheduler and jobs", "damaged score file")
 """Kinds that are tried once each where there is little time."""
 WITH_WORKER = ("kill -9 of a data worker",)
 ON_A_DISK = ("full disk", "read-only results")  # the results lie on a disk of their own

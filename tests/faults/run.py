@@ -3,7 +3,7 @@
     make fault-test
     python tests/faults/run.py --list             what they are
     python tests/faults/run.py --only 3 17        some of the faults
-    python tests/faults/run.py --quick            one of each of three kinds, on a study without a training
+    python tests/faults/run.py --quick            one of each of two kinds, on a study without a training
     python tests/faults/run.py --at-once 8        several at a time, where there are cores
 
 A fault is survived if the study, restarted and helped as its error messages say, ends with the same bytes in its score
@@ -151,9 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--only", type=int, nargs="+", help="numbers of the faults to try; no report is written then")
-    chosen.add_argument(
-        "--quick", action="store_true", help="three faults on a smaller study; no report is written then"
-    )
+    chosen.add_argument("--quick", action="store_true", help="two faults on a smaller study; no report is written then")
     chosen.add_argument("--list", action="store_true", help="print the faults and end")
     parser.add_argument("--within", type=float, default=math.inf, help="minutes after which no fault is begun any more")
     parser.add_argument("--cores", type=int, default=2, help="of each study")

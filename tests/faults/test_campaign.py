@@ -1,4 +1,4 @@
-"""The fault campaign on a study without a training: one fault of each of three kinds."""
+"""The fault campaign on a study without a training: two faults. `make fault-test` has them all."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def campaign(*arguments):
 def test_faults_are_survived(tmp_path):
     done = campaign("--quick", "--folder", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 of 3 faults survived, 0 results lost or silently wrong" in done.stdout
+    assert "2 of 2 faults survived, 0 results lost or silently wrong" in done.stdout
 
 
 def test_the_campaign_has_thirty_faults_of_every_kind():
