@@ -17,10 +17,12 @@ run: env  ## run the demo: simulated scenes, every denoiser, tables, figures, re
 
 env: .venv/.ready
 
+# Compiled when installed: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each job would else compile
+# Lightning and all that it imports anew, which takes longer than many jobs.
 .venv/.ready: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -E '^uv==' requirements.lock)"
-	$(BIN)/uv pip sync --quiet requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode requirements.lock
 	$(BIN)/uv pip install --quiet --no-deps --editable .
 	touch $@
 

@@ -3,5 +3,5 @@
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 python -m pip install uv
-python -m uv pip install -r "${HSIPIPE_ROOT:-$root}/requirements.lock"
-python -m uv pip install --no-deps "${HSIPIPE_ROOT:-$root}"
+python -m uv pip install --compile-bytecode -r "${HSIPIPE_ROOT:-$root}/requirements.lock"
+python -m uv pip install --compile-bytecode --no-deps "${HSIPIPE_ROOT:-$root}"
