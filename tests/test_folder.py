@@ -6,7 +6,7 @@ import pytest
 
 from hsipipe import folder as module
 from hsipipe.errors import UserError
-from hsipipe.folder import LOCK, check_writable, held_folder, settle_folder
+from hsipipe.folder import LOCK, check_results_writable, check_writable, held_folder, settle_folder
 from hsipipe.locks import held
 from hsipipe.provenance.home import read_home
 from hsipipe.provenance.settle import Settled
@@ -61,3 +61,27 @@ def test_settling_before_the_first_run_leaves_nothing_behind(monkeypatch):
     monkeypatch.setattr(module, "record_paths", lambda _: [])
     assert settle_folder(None) == Settled()
     assert not Path(".snakemake").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refused"),
+    [
+        (["snakemake"], True),
+        (["snakemake", "--cores", "2", "--configfile", "config/new.yaml"], True),
+        (["snakemake", "-n"], False),
+        (["snakemake", "-nq"], False),
+        (["snakemake", "--report", "report.zip"], False),
+        (["snakemake", "--report=report.zip"], False),
+    ],
+)
+def test_results_that_cannot_be_written_may_only_be_looked_at(tmp_path, monkeypatch, arguments, refused):
+    monkeypatch.chdir(tmp_path)
+    check_results_writable(arguments)  # nothing is there yet
+    (tmp_path / "results").mkdir()
+    check_results_writable(arguments)
+    monkeypatch.setattr("hsipipe.folder.os.access", lambda *_: False)  # root may write wherever a disk can be written
+    if not refused:
+        check_results_writable(arguments)
+        return
+    with pytest.raises(UserError, match=r"results: cannot be written to; make the folder writable"):
+        check_results_writable(arguments)

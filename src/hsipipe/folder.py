@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -21,6 +22,7 @@ SETTLING = Path(".snakemake/hsipipe-settling.lock")
 BUSY = "another snakemake runs here"
 WRITTEN = ("results", "downloads", "logs", ".snakemake")
 PROBE_BYTES = 2**18
+LOOKING = ("--dry-run", "--dryrun", "--report", "--lint", "--summary", "--detailed-summary", "--list-rules", "--dag")
 
 
 @contextmanager
@@ -55,6 +57,26 @@ def check_writable(folder: Path) -> None:
         raise OSError(error.errno, error.strerror, str(folder)) from error
     finally:
         probe.unlink(missing_ok=True)
+
+
+def check_results_writable(arguments: Sequence[str]) -> None:
+    """Refuse results on a disk that is mounted read-only, before Snakemake does without a remedy.
+
+    Args:
+        arguments: of the command line, as `sys.argv`; one that only looks may look.
+
+    Raises:
+        UserError: they cannot be written to.
+    """
+    results = Path("results")
+    looks = any(name.partition("=")[0] in LOOKING or re.fullmatch("-[a-zA-Z]*n[a-zA-Z]*", name) for name in arguments)
+    if not looks and results.is_dir() and not os.access(results, os.W_OK):
+        raise UserError(
+            "cannot be written to",
+            file=results,
+            remedy="make the folder writable (mount it read-write), then start again; "
+            "`snakemake --dry-run` and `--report` need not write there",
+        )
 
 
 def settle_folder(paper: Paper) -> Settled:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 from hsipipe.config import check_definitions, load_papers, load_paper
 from hsipipe.errors import UserError
-from hsipipe.folder import held_folder, settle_folder
+from hsipipe.folder import check_results_writable, held_folder, settle_folder
 from hsipipe.keys import code_key, file_key
 from hsipipe.provenance.code import keep_code
 from hsipipe.provenance.settle import Settled
@@ -27,6 +27,8 @@ try:
     paper.check_scenes(catalogue)
     # A job reads this file too (on a cluster); by then all is settled, and it checks its own inputs.
     settled = settle_folder(paper) if workflow.is_main_process else Settled()
+    if workflow.is_main_process:
+        check_results_writable(sys.argv)
 except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
