@@ -76,8 +76,7 @@ def test_settling_before_the_first_run_leaves_nothing_behind(monkeypatch):
 )
 def test_results_that_cannot_be_written_may_only_be_looked_at(tmp_path, monkeypatch, arguments, refused):
     monkeypatch.chdir(tmp_path)
-    check_results_writable(arguments)  # nothing is there yet
-    (tmp_path / "results").mkdir()
+    (tmp_path / "results").mkdir(exist_ok=True)
     check_results_writable(arguments)
     monkeypatch.setattr("hsipipe.folder.os.access", lambda *_: False)  # root may write wherever a disk can be written
     if not refused:
