@@ -136,8 +136,8 @@ KillWait=5
 MinJobAge=300
 GresTypes=gpu
 NodeName=node NodeHostname=$host NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$memory ${devices:+Gres=gpu:fake:$gpus} State=UNKNOWN
-PartitionName=cpu Nodes=node Default=YES MaxTime=1-00:00:00 State=UP
-PartitionName=gpu Nodes=node MaxTime=1-00:00:00 State=UP
+PartitionName=cpu Nodes=node Default=YES MaxTime=3-00:00:00 State=UP
+PartitionName=gpu Nodes=node MaxTime=3-00:00:00 State=UP
 CONF
 echo "$devices" >"$folder/gres.conf"
 mkdir -p "$(dirname "$link")"
