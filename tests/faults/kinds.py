@@ -21,7 +21,7 @@ CASE = "results/*/*/case.h5"
 
 
 class Untried(Exception):
-    """A fault cannot be made on this machine, and why."""
+    """A fault cannot be made on this machine, or found nothing to strike, and why."""
 
 
 @dataclass
@@ -100,19 +100,19 @@ def kill_job(scene: Scene) -> None:
     """One job dies."""
     found = scene.find(lambda process: process.is_job)
     if found is None or not kill(found.pid):
-        scene.did = "none was running"
-    else:
-        scene.did = found.command.rpartition(".")[0].rpartition(".")[2]
+        raise Untried("no job was running")
+    scene.did = found.command.rpartition(".")[0].rpartition(".")[2]
 
 
 def kill_worker(scene: Scene) -> None:
     """A process that reads data for a training dies."""
     if scene.find(lambda process: process.is_worker) is None:
-        scene.did = "none was running"
-        return
+        raise Untried("no data worker was running")
     scene.pause(0.12)
     found = scene.find(lambda process: process.is_worker)
-    scene.did = "during the training" if found and kill(found.pid) else "just after the training"
+    if found is None or not kill(found.pid):
+        raise Untried("the training had just ended")
+    scene.did = "during the training"
 
 
 def fill_disk(scene: Scene) -> None:

@@ -17,6 +17,7 @@ from study import Course
 from hsipipe.files import write_text
 
 UNTRIED = "not tried"
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def write_report(campaign: Campaign, folder: Path) -> None:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(folder / "faults.csv", text.getvalue())
+    # What a failed run printed names files of the checkout.
+    write_text(folder / "faults.csv", text.getvalue().replace(f"{CHECKOUT}/", ""))
     write_text(folder / "faults.md", page_of(campaign))
 
 
