@@ -54,7 +54,7 @@ report: env  ## the report of what was run
 
 lock: env  ## renew the exact pins
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-header --no-annotate \
-		--extra workflow --extra slurm --extra simulate --extra quantise --extra export --extra dev pyproject.toml --output-file requirements.lock
+		--extra workflow --extra slurm --extra simulate --extra gpu --extra export --extra docs --extra dev pyproject.toml --output-file requirements.lock
 
 .venv-bench/.ready: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv-bench

@@ -49,7 +49,7 @@ def load_bitsandbytes() -> Any:
         raise UserError(
             "4-bit weights need the package bitsandbytes, which cannot be imported",
             found=str(error),
-            remedy='pip install "hsipipe[quantise]", or leave quantisation out',
+            remedy='pip install "hsipipe[gpu]", or leave quantisation out',
         ) from error
     finally:
         log.removeFilter(is_of_use)

@@ -84,7 +84,7 @@ def _adamw_8bit(groups: list[Group], *, lr: float, weight_decay: float) -> torch
             "needs bitsandbytes, which cannot be imported",
             key="optimizer",
             found="adamw8bit",
-            remedy='pip install "hsipipe[quantise]", or optimizer: adamw',
+            remedy='pip install "hsipipe[gpu]", or optimizer: adamw',
         ) from error
     optimizer: torch.optim.Optimizer = AdamW8bit(groups, lr=lr, weight_decay=weight_decay)
     return optimizer
