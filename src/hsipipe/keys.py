@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = "hsipipe"
+PACKAGE_FOLDER = Path(__file__).parent
 # Modules that cannot change a result: messages, files and bookkeeping. An edit there retrains nothing.
 BOOKKEEPING = (
     ".config",
@@ -38,8 +39,7 @@ NEUTRAL = frozenset(f"{PACKAGE}{name}" for name in ("", ".tasks", *OF_TRAINING, 
 @cache
 def _module_path(name: str) -> Path | None:
     """The source file of a module of this package, or None for names that are not modules."""
-    root = Path(__file__).parent
-    path = root.joinpath(*name.split(".")[1:])
+    path = PACKAGE_FOLDER.joinpath(*name.split(".")[1:])
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
         if candidate.is_file():
             return candidate
@@ -135,6 +135,12 @@ def keys_given_out() -> dict[str, tuple[str, ...]]:
 def file_key(path: Path) -> str:
     """A hash of the syntax tree of one file of code, whatever it imports."""
     return hashlib.sha256(_acts(ast.parse(path.read_text(encoding="utf-8")))).hexdigest()[:16]
+
+
+def folder_key(folder: Path) -> str:
+    """A hash of the names and bytes of the files in a folder that code reads, such as the parts of a page."""
+    found = sorted(path for path in folder.iterdir() if path.is_file())
+    return step_key(*((path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in found))
 
 
 def step_key(*parts: Any) -> str:

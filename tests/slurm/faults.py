@@ -53,21 +53,25 @@ def trainings(*states: str) -> list[Job]:
 def two_run_and_a_third_waits(study: Study) -> None:
     """Two trainings run at once on different devices, and another one waits for a device."""
 
-    def look() -> tuple[list[Job], list[Job]] | None:
+    def look() -> tuple[dict[str, Job], Job] | None:
         study.check()
-        running, waiting = trainings("RUNNING"), trainings("PENDING")
-        waiting = [each for each in waiting if each.reason in ("Resources", "Priority")]
-        return (running, waiting) if len(running) == 2 and waiting else None
+        # What has no device runs on the processor, or has ended since the list was made.
+        running = [(device, each) for each in trainings("RUNNING") if (device := device_of(each))]
+        waiting = [each for each in trainings("PENDING") if each.reason in ("Resources", "Priority")]
+        by_device = dict(running)
+        if len(by_device) < len(running):
+            raise Failure(f"two trainings run on one device: {', '.join(str(each.number) for _, each in running)}")
+        return (by_device, waiting[0]) if len(by_device) == 2 and waiting else None
 
     running, waiting = until("two trainings that run and a third that waits", look)
-    devices = [re.search(r"gpu:fake:1\(IDX:(\d+)\)", details(each.number).get("GRES", "")) for each in running]
-    given = sorted(found[1] for found in devices if found)
-    if given != ["0", "1"]:
-        raise Failure(f"two trainings run on the devices {given}, not on 0 and 1")
-    say(
-        f"jobs {running[0].number} and {running[1].number} train on devices 0 and 1; {waiting[0].number} waits: "
-        f"{waiting[0].reason}"
-    )
+    told = " and ".join(f"job {each.number} on device {device}" for device, each in sorted(running.items()))
+    say(f"{told}; job {waiting.number} waits: {waiting.reason}")
+
+
+def device_of(each: Job) -> str | None:
+    """The number of the GPU that SLURM gave to a job, if it runs on one."""
+    found = re.search(r"gpu:fake:1\(IDX:(\d+)\)", details(each.number).get("GRES", ""))
+    return found[1] if found else None
 
 
 def caught(study: Study, *, but: tuple[Job, ...] = (), only: Job | None = None) -> Job:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from hsipipe.config import check_definitions, load_papers, load_paper
 from hsipipe.errors import UserError
 from hsipipe.folder import check_results_writable, held_folder, settle_folder
-from hsipipe.keys import code_key, file_key
+from hsipipe.keys import PACKAGE_FOLDER, code_key, file_key, folder_key
 from hsipipe.provenance.code import keep_code
 from hsipipe.provenance.settle import Settled
 from hsipipe.provenance.versions import told_of_other_code
@@ -216,6 +216,7 @@ def get_paper_targets():
         *([f"{folder}/claims.csv"] if paper.claims else []),
         f"{folder}/scores.csv",
         f"{folder}/config.yaml",
+        "results/explorer/index.html",
         *run_paths("model.pt", paper.encoder_runs()),
     ]
 
@@ -356,6 +357,41 @@ def shown_runs(task, case):
             run for name in figures_of(task, case) for run in get_figure_runs(name)
         )
     )
+
+
+def pictured_runs():
+    """The runs of which the explorer shows pictures: all of the first seed."""
+    return [run for run in paper.runs() if run.seed == paper.seeds[0]]
+
+
+def get_explored_cases():
+    """What the explorer is told of each case: settings, scenes, and its variants in the order of the config."""
+    cases = []
+    for task, by_name in paper.cases.items():
+        for name, case in by_name.items():
+            ran = {run.variant for run in paper.runs(task, [name])}
+            order = [variant for variant in paper.variants[task] if variant in ran]
+            cases.append(
+                {
+                    "task": task,
+                    "case": name,
+                    "note": case.note,
+                    "simulated": any(is_simulated(scene) for scene in case.scenes),
+                    "scenes": case.scenes,
+                    "case_settings": used_settings(task, name, "draw"),
+                    "variants": {
+                        variant: paper.variant(task, variant).method.name
+                        for variant in order
+                    },
+                }
+            )
+    return cases
+
+
+def get_other_explored():
+    """The explorer's data of papers that ran in this folder before: one page shows them all."""
+    found = sorted(Path("results/papers").glob("*/explorer.json"))
+    return [str(path) for path in found if path.parent.name != paper.name]
 
 
 def get_code(step, wildcards):

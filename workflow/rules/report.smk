@@ -170,3 +170,79 @@ rule draw_bands:
         "Draw where the bands of case {wildcards.case} fall"
     script:
         "../scripts/draw_bands.py"
+
+
+rule gather_explorer:
+    input:
+        scores=f"results/papers/{paper.name}/scores.csv",
+        claims=f"results/papers/{paper.name}/claims.csv" if paper.claims else [],
+        records=run_paths("run.json", paper.runs()),
+        kept=run_paths("kept.h5", pictured_runs()),
+        cases=[
+            f"results/{task}/{case}/case.h5"
+            for task in paper.cases
+            for case in paper.cases[task]
+        ],
+        scenes=get_all_scenes(),
+    output:
+        data=f"results/papers/{paper.name}/explorer.json",
+    log:
+        f"logs/gather_explorer/{paper.name}.log",
+    localrule: True
+    conda:
+        "../../envs/hsipipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        paper={
+            "name": paper.name,
+            "title": paper.title,
+            "citation": paper.citation,
+            "size": paper.size,
+        },
+        cases=get_explored_cases(),
+        key=code_key(
+            "hsipipe.report.explorer.gather",
+            *[
+                f"hsipipe.tasks.{task}.{module}"
+                for task in paper.cases
+                for module in ("explore", "figures.material")
+            ],
+        ),
+        script=script_key("gather_explorer"),
+    message:
+        "Gather what the explorer shows of the paper"
+    script:
+        "../scripts/gather_explorer.py"
+
+
+rule build_explorer:
+    input:
+        data=f"results/papers/{paper.name}/explorer.json",
+        others=get_other_explored(),
+    output:
+        page=report(
+            "results/explorer/index.html",
+            caption="../report/explorer.rst",
+            category="Explorer",
+            labels={"page": "all results, with pictures"},
+        ),
+    log:
+        f"logs/build_explorer/{paper.name}.log",
+    localrule: True
+    conda:
+        "../../envs/hsipipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        key=code_key("hsipipe.report.explorer.page"),
+        assets=folder_key(PACKAGE_FOLDER / "report/explorer/assets"),
+        script=script_key("build_explorer"),
+    message:
+        "Build the page that shows all results"
+    script:
+        "../scripts/build_explorer.py"

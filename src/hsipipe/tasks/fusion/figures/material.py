@@ -62,14 +62,18 @@ class Material(Results):
 
     def shown(self) -> ShownItem:
         """The item that the predictions are of."""
-        name = read_kept(next(iter(self.kept.values())))["item"]
-        with self.open() as opened:
-            truth = opened.truth(name)
-            lr_hsi = opened.pair(name).lr_hsi.repeat(opened.ratio, axis=1).repeat(opened.ratio, axis=2)
-        return ShownItem(
-            name=name,
-            truth=shown_window(truth.cube),
-            lr_hsi=shown_window(lr_hsi),
-            valid=shown_window(truth.valid),
-            wavelength_nm=truth.wavelength_nm,
-        )
+        return read_shown(self.case, self.scenes, read_kept(next(iter(self.kept.values())))["item"])
+
+
+def read_shown(case: str | Path, scenes: Sequence[str | Path], name: str) -> ShownItem:
+    """The part of an item of a case that pictures show."""
+    with CaseFile(case, scenes) as opened:
+        truth = opened.truth(name)
+        lr_hsi = opened.pair(name).lr_hsi.repeat(opened.ratio, axis=1).repeat(opened.ratio, axis=2)
+    return ShownItem(
+        name=name,
+        truth=shown_window(truth.cube),
+        lr_hsi=shown_window(lr_hsi),
+        valid=shown_window(truth.valid),
+        wavelength_nm=truth.wavelength_nm,
+    )

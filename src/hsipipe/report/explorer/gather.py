@@ -1,0 +1,179 @@
+"""A paper's data for the explorer: scores and costs of each run, its items, its pictures, where it comes from."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hsipipe import __version__
+from hsipipe.files import write_text
+from hsipipe.methods import find_method
+from hsipipe.metrics.registry import METRICS
+from hsipipe.report.costs import COSTS
+from hsipipe.report.explorer.views import Budget, CubeView, View, encode
+from hsipipe.report.scores import mean_of, mean_scores, read_scores
+from hsipipe.report.tables import mean_costs
+
+FORMAT = "hsipipe-explorer-1"
+PICTURE_BYTES = 6_000_000  # of all pictures of a paper
+MOST_ITEMS = 24  # of a run whose scores are listed one by one
+SHOWN_COSTS = ("seconds_per_item", "seconds_to_train", "peak_memory_mb", "peak_gpu_memory_mb", "parameters")
+
+
+def gather(
+    paper: Mapping[str, Any],
+    cases: Sequence[Mapping[str, Any]],
+    *,
+    scores: str | Path,
+    records: Sequence[str | Path],
+    kept: Sequence[str | Path],
+    claims: str | Path | None,
+    output: str | Path,
+) -> None:
+    """Write what the explorer shows of a paper.
+
+    Args:
+        paper: name, title, citation, size.
+        cases: each with task, case, note, simulated, scenes (names), case_settings, and variants (name -> method) in
+            the order of the config.
+        scores: tidy scores of the paper.
+        records: run.json of every run; their folders tell task, case, variant and seed.
+        kept: kept.h5 of the runs that pictures show, one a variant and case.
+        claims: the judged claims; None if the paper has none.
+        output: JSON.
+    """
+    frame = read_scores(scores)
+    means, costs = mean_scores(frame), mean_costs(records)
+    loaded = {_run_of(path): json.loads(Path(path).read_text(encoding="utf-8")) for path in records}
+    shown = {_run_of(path)[:3]: str(path) for path in kept}
+    views = {(case["task"], case["case"]): _views(case, shown) for case in cases}
+    cubes = [view for of_case in views.values() for view in of_case if isinstance(view, CubeView)]
+    budget = Budget(PICTURE_BYTES, sum(len(view.variants) + len(view.beside) + 1 for view in cubes))
+    made = []
+    for case in cases:
+        task, name = case["task"], case["case"]
+        own = frame[(frame.task == task) & (frame.case == name)]
+        made.append(
+            {
+                "task": task,
+                "case": name,
+                "note": case["note"],
+                "simulated": case["simulated"],
+                "scenes": case["scenes"],
+                "metrics": list(dict.fromkeys(own.metric)),
+                "rows": [
+                    _row(task, name, variant, method, own, means, costs, loaded)
+                    for variant, method in case["variants"].items()
+                ],
+                "views": [encode(view, budget) for view in views[task, name]],
+            }
+        )
+    used = dict.fromkeys(metric for case in made for metric in case["metrics"])
+    data = {
+        "format": FORMAT,
+        "code_version": __version__,
+        "paper": dict(paper),
+        "metrics": {name: _metric(name) for name in used},
+        "costs": {name: {"heading": COSTS[name].heading, "decimals": COSTS[name].decimals} for name in SHOWN_COSTS},
+        "cases": made,
+        "claims": [] if claims is None else pd.read_csv(claims, keep_default_na=False).to_dict("records"),
+    }
+    write_text(output, json.dumps(_plain(data), ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n")
+
+
+def _run_of(path: str | Path) -> tuple[str, str, str, int]:
+    """Task, case, variant and seed of a file in a run's folder."""
+    task, case, variant, seed = Path(path).parts[-5:-1]
+    return task, case, variant, int(seed.removeprefix("seed"))
+
+
+def _views(case: Mapping[str, Any], shown: Mapping[tuple[str, str, str], str]) -> list[View]:
+    task, name = case["task"], case["case"]
+    kept = {variant: shown[task, name, variant] for variant in case["variants"] if (task, name, variant) in shown}
+    if not kept:
+        return []
+    explore = importlib.import_module(f"hsipipe.tasks.{task}.explore").explore
+    paths = [f"results/scenes/{scene}.h5" for scene in case["scenes"]]
+    views: list[View] = explore(f"results/{task}/{name}/case.h5", paths, kept, case_settings=case["case_settings"])
+    return views
+
+
+def _metric(name: str) -> dict[str, Any]:
+    metric = METRICS[name]
+    better = {True: "higher", False: "lower", None: None}[metric.higher_is_better]
+    return {"label": metric.label, "unit": metric.unit, "better": better, "decimals": metric.decimals}
+
+
+def _row(
+    task: str,
+    case: str,
+    variant: str,
+    method_name: str,
+    frame: pd.DataFrame,
+    means: pd.DataFrame,
+    costs: Mapping[tuple[str, str], Mapping[str, float | None]],
+    records: Mapping[tuple[str, str, str, int], Mapping[str, Any]],
+) -> dict[str, Any]:
+    """What is known of a variant on a case."""
+    method = find_method(task, method_name)
+    own = frame[frame.variant == variant]
+    scores = {}
+    for metric in dict.fromkeys(own.metric):
+        row = mean_of(means, task, case, variant, metric)
+        if row is not None:
+            scores[metric] = [row["mean"], row["sd"], int(row["seeds"]), int(row["units"]), row["spread"]]
+    spent = costs.get((case, variant), {})
+    runs = {run[3]: record for run, record in sorted(records.items()) if run[:3] == (task, case, variant)}
+    first = next(iter(runs), None)
+    controls = importlib.import_module(f"hsipipe.tasks.{task}.figures.material").Material.controls
+    return {
+        "variant": variant,
+        "method": method.name,
+        "kind": "control" if method.name in controls else method.kind,
+        "title": method.title,
+        "citation": method.citation,
+        "deviations": list(method.deviations),
+        "scores": scores,
+        "costs": {name: spent.get(name) for name in SHOWN_COSTS},
+        "seeds": {
+            seed: {metric: values.mean(skipna=False) for metric, values in rows.groupby("metric", sort=False).value}
+            for seed, rows in own.groupby("seed")
+        },
+        "items": _items(own[own.seed == first]) if first is not None else [],
+        "run": None if first is None else _provenance(f"results/{task}/{case}/{variant}/seed{first}", runs[first]),
+    }
+
+
+def _items(frame: pd.DataFrame) -> list[list[Any]]:
+    """[item, {metric: value}] of a run; of many items the worst, the best and some between, by the first metric."""
+    table = frame.pivot_table(index="item", columns="metric", values="value", sort=False)
+    if len(table) > MOST_ITEMS:
+        ranked = table.sort_values(table.columns[0], kind="stable").index
+        places = [round(place * (len(ranked) - 1) / (MOST_ITEMS - 1)) for place in range(MOST_ITEMS)]
+        table = table.loc[ranked[places]]
+    return [[item, dict(row.dropna())] for item, row in table.iterrows()]
+
+
+def _provenance(folder: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a run's numbers come from."""
+    keys = ("seed", "settings", "device", "device_note", "units", "environment", "found", "started_from")
+    return {"folder": folder, **{key: record[key] for key in keys if record.get(key) not in (None, {})}}
+
+
+def _plain(value: Any) -> Any:
+    """Strict JSON: numbers of NumPy as Python's, those that are not finite as null, floats in seven digits."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.7g}") if math.isfinite(value) else None
+    return value

@@ -1,0 +1,16 @@
+"""Gather what the explorer shows of a paper."""
+
+from hsipipe.job import job
+
+with job(snakemake):
+    from hsipipe.report.explorer.gather import gather
+
+    gather(
+        snakemake.params.paper,
+        snakemake.params.cases,
+        scores=snakemake.input.scores,
+        records=snakemake.input.records,
+        kept=snakemake.input.kept,
+        claims=snakemake.input.get("claims") or None,
+        output=snakemake.output.data,
+    )
