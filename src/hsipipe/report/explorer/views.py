@@ -158,7 +158,7 @@ def _encode_cubes(view: CubeView, budget: Budget) -> dict[str, Any]:
 
 
 def _pick_bands(view: CubeView, most: int) -> tuple[np.ndarray, list[int]]:
-    """Measured bands spread evenly along the wavelengths, and those of the colour picture among them; and the latter."""
+    """Measured bands spread evenly along the wavelengths, those of the colour picture among them; and the latter."""
     measured = np.flatnonzero(view.good)
     if view.wavelength_nm is not None:
         measured = measured[np.argsort(view.wavelength_nm[measured], kind="stable")]
