@@ -24,7 +24,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsipipe import device
+from hsipipe.devices.claim import claim
+from hsipipe.devices.pool import FAKE_GPUS, FAKE_VRAM_MB
 
 MEMORY_MB = 24000
 KILLED = 0.1  # part of the jobs that are killed with -9, while they wait or while they compute
@@ -73,7 +74,7 @@ def run_jobs(jobs: list[Job], *, gpus: int, at_once: int, claims: bool = True) -
     """Run the jobs, `at_once` at a time: the spans in which they computed, and which of them were killed."""
     with tempfile.TemporaryDirectory() as folder:
         # The locks of this run are no other's, and the devices are fake whatever this machine has.
-        os.environ.update({"TMPDIR": folder, device.FAKE_GPUS: str(gpus), device.FAKE_VRAM_MB: str(MEMORY_MB)})
+        os.environ.update({"TMPDIR": folder, FAKE_GPUS: str(gpus), FAKE_VRAM_MB: str(MEMORY_MB)})
         tempfile.tempdir = None
         told = Path(folder) / "told"
         log = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -113,7 +114,7 @@ def _compute(number: int, job: Job, log: int, unclaimed: list[str] | None) -> No
     status = 1
     try:
         if unclaimed is None:
-            held = device.claim(job.gpus, vram_mb=job.vram_mb).ids
+            held = claim(job.gpus, vram_mb=job.vram_mb).ids
         else:
             held = tuple(random.Random(number).sample(unclaimed, job.gpus))
         _tell(log, job=number, event="start", devices=held, time=time.monotonic())

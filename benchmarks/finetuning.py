@@ -24,7 +24,7 @@ from typing import Any
 from finetuning_tables import as_markdown
 
 from hsipipe import __version__
-from hsipipe import device as devices
+from hsipipe.devices import claim as claiming
 from hsipipe.errors import UserError
 from hsipipe.files import write_text
 
@@ -96,7 +96,7 @@ def claim(options: argparse.Namespace) -> bool:
     Raises:
         UserError: a GPU is asked for, or needed by a part, and there is none.
     """
-    found = options.device != "cpu" and devices.claim(1).kind == "cuda"
+    found = options.device != "cpu" and claiming.claim(1).kind == "cuda"
     if found:
         import torch
 

@@ -24,7 +24,8 @@ import pandas as pd
 import torch
 
 from hsipipe.cases.split import read_split
-from hsipipe.config import Paper, Run, load_paper, read_config
+from hsipipe.config.load import load_paper, read_config
+from hsipipe.config.paper import Paper, Run
 from hsipipe.files import write_text
 from hsipipe.settings import as_plain
 from hsipipe.tasks import load_task

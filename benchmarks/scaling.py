@@ -26,7 +26,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hsipipe.config import Paper, load_paper, read_config
+from hsipipe.config.load import load_paper, read_config
+from hsipipe.config.paper import Paper
 from hsipipe.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -19,7 +19,7 @@ from hsipipe.cases.bands import select_case_bands
 from hsipipe.cases.split import SplitSettings, split_scenes
 from hsipipe.cli import make_parser
 from hsipipe.cli.scenes import parse_assignments
-from hsipipe.config import load_paper, read_config
+from hsipipe.config.load import load_paper, read_config
 from hsipipe.degrade.noise import parse_noise
 from hsipipe.methods import find_method, methods_of
 from hsipipe.metrics.registry import METRICS

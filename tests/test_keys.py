@@ -61,6 +61,19 @@ def test_neutral_modules_do_not_count(package):
     assert keys.code_key("hsipipe.top") == before
 
 
+def test_folders_of_neutral_modules_do_not_count(package):
+    folder = package()
+    (folder / "jobs").mkdir()
+    (folder / "jobs" / "job.py").write_text("x = 1\n")
+    (folder / "top.py").write_text("from hsipipe.jobs.job import x\n")
+    assert keys.modules_used(["hsipipe.top"]) == ["hsipipe.top"]
+
+
+def test_neutral_modules_exist():
+    # One that was renamed would count without anybody noticing.
+    assert [name for name in (*keys.NEUTRAL, *keys.ALONE) if keys._module_path(name) is None] == []
+
+
 def test_a_table_that_the_code_names_counts(package):
     folder = package()
     (folder / "sub" / "deep.py").write_text('def f():\n    return open("bands.csv")\n')

@@ -9,7 +9,7 @@ import yaml
 
 import hsipipe.tasks.denoising.methods
 from hsipipe import methods
-from hsipipe.config import load_paper, read_config
+from hsipipe.config.load import load_paper, read_config
 from hsipipe.methods import find_method, methods_of
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

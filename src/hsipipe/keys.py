@@ -13,17 +13,15 @@ from typing import Any
 
 PACKAGE = "hsipipe"
 PACKAGE_FOLDER = Path(__file__).parent
-# Modules that cannot change a result: messages, files and bookkeeping. An edit there retrains nothing.
+# Modules and folders that cannot change a result: messages, files and bookkeeping. An edit there retrains nothing.
 BOOKKEEPING = (
     ".config",
-    ".device",
-    ".device_locks",
-    ".device_pool",
+    ".devices",
     ".errors",
     ".files",
+    ".jobs",
     ".keys",
     ".locks",
-    ".logs",
     ".methods",
     ".progress",
     ".settings",
@@ -33,7 +31,8 @@ OF_TRAINING = tuple(
     for name in ("accounting", "history", "memory", "model_file", "out_of_memory", "pictures", "state")
 )
 _given_out: dict[str, tuple[str, ...]] = {}
-NEUTRAL = frozenset(f"{PACKAGE}{name}" for name in ("", ".tasks", *OF_TRAINING, *BOOKKEEPING))
+ALONE = (PACKAGE, f"{PACKAGE}.tasks")  # neutral, although what is in these folders counts
+NEUTRAL = tuple(f"{PACKAGE}{name}" for name in (*OF_TRAINING, *BOOKKEEPING))
 
 
 @cache
@@ -104,11 +103,15 @@ def modules_used(names: Iterable[str]) -> list[str]:
     waiting = list(names)
     while waiting:
         name = waiting.pop()
-        if name in found or name in NEUTRAL:
+        if name in found or _is_neutral(name):
             continue
         found.add(name)
         waiting.extend(_read_module(name)[1])
     return sorted(found)
+
+
+def _is_neutral(name: str) -> bool:
+    return name in ALONE or any(name == neutral or name.startswith(f"{neutral}.") for neutral in NEUTRAL)
 
 
 def code_key(*names: str) -> str:

@@ -194,7 +194,7 @@ def test_mistakes_are_one_line_and_exit_2(clean, tmp_path, monkeypatch, capsys, 
     write_image("e.bil", Item(landscape(bands=6).transpose(2, 0, 1)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("HSIPIPE_FAKE_GPUS", raising=False)
-    monkeypatch.setattr("hsipipe.device._held", None)
+    monkeypatch.setattr("hsipipe.devices.claim._held", None)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     if arguments[:1] == ["train"]:
         arguments = [*arguments, "--config", "paper.yaml"]

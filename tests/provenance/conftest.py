@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from hsipipe.config import ClaimSettings
+from hsipipe.config.sections import ClaimSettings
 from hsipipe.files import sha256_of, write_json, write_text
 from hsipipe.keys import code_key
 from hsipipe.provenance.code import keep_code
@@ -16,8 +16,8 @@ from hsipipe.provenance.steps import recorded
 from hsipipe.report.claims import check_claims
 from hsipipe.report.tables import write_cost_table, write_table
 from hsipipe.scenes.scene import Item, write_scene
+from hsipipe.scores import Score, collect_scores, write_scores
 from hsipipe.settings import settings_from
-from hsipipe.tidy import Score, collect_scores, write_scores
 
 CONFIG = {
     "paper": "p",

@@ -12,7 +12,7 @@ import pytest
 import torch
 import toy_training
 
-from hsipipe import device
+from hsipipe.devices import claim
 from hsipipe.training.launch import train
 from hsipipe.training.ranks import own_slice
 from hsipipe.training.state import LAST
@@ -100,9 +100,9 @@ def same(first, second):
 @pytest.fixture(scope="module", autouse=True)
 def nothing_claimed():
     """What these tests claim in this process concerns no others."""
-    before = device._current
+    before = claim._current
     yield
-    device._current = before
+    claim._current = before
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ rule compute:
 """
 SCRIPT = """
 import json, time
-from hsipipe.device import claim
+from hsipipe.devices.claim import claim
 held = claim(snakemake.resources.gpu, vram_mb=snakemake.resources.vram_mb)
 start = time.monotonic()
 time.sleep(0.3)

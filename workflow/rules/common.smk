@@ -8,9 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
-from hsipipe.config import check_definitions, load_papers, load_paper
+from hsipipe.config.definitions import check_definitions, load_papers
+from hsipipe.config.load import load_paper
 from hsipipe.errors import UserError
-from hsipipe.folder import check_results_writable, held_folder, settle_folder
+from hsipipe.jobs.folder import check_results_writable, held_folder, settle_folder
 from hsipipe.keys import PACKAGE_FOLDER, code_key, file_key, folder_key
 from hsipipe.provenance.code import keep_code
 from hsipipe.provenance.settle import Settled

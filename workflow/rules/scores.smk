@@ -14,7 +14,7 @@ rule collect_scores:
         mem_mb=1000,
         runtime=10,
     params:
-        key=code_key("hsipipe.tidy"),
+        key=code_key("hsipipe.scores"),
         script=script_key("collect_scores"),
     message:
         "Join the scores of the paper"

@@ -1,6 +1,6 @@
 """Judge a paper's claims by its scores."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
     from hsipipe.report.claims import check_claims

@@ -1,8 +1,8 @@
 """Join the scores of all runs of a paper."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
-    from hsipipe.tidy import collect_scores
+    from hsipipe.scores import collect_scores
 
     collect_scores(snakemake.input.scores, snakemake.output.scores)

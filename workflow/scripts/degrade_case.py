@@ -1,6 +1,6 @@
 """Synthesise what a case's methods get to see, once for all of them."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
     from hsipipe.bands.selection import read_bands_csv

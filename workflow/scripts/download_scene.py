@@ -1,6 +1,6 @@
 """Fetch the files of a scene, from the mirror folder or the network, and list them with their hashes."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
     from pathlib import Path

@@ -1,6 +1,6 @@
 """Draw where a case's bands fall over the mean spectrum."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
     from hsipipe.bands.figure import draw_bands

@@ -1,6 +1,6 @@
 """Draw a paper's figures of a case, each as PNG and SVG."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
     from hsipipe.tasks import load_task

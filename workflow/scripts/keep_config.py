@@ -1,6 +1,6 @@
 """Keep the config of a paper as it was run."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
     import yaml

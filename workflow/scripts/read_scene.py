@@ -1,6 +1,6 @@
 """Read a scene's files, or the user's own, into one scene file."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
     import shutil

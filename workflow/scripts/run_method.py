@@ -1,15 +1,15 @@
 """Run a variant on every test unit of a case and score it: one row per unit and metric."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
     from pathlib import Path
 
-    from hsipipe.device import claim, limit_memory, set_threads
+    from hsipipe.devices.claim import claim, limit_memory, set_threads
     from hsipipe.files import scratch_file
     from hsipipe.methods import find_method
+    from hsipipe.scores import write_scores
     from hsipipe.tasks import load_task
-    from hsipipe.tidy import write_scores
 
     wildcards = snakemake.wildcards
     method = find_method(wildcards.task, snakemake.params.method)

@@ -1,6 +1,6 @@
 """Select a case's bands on its training part."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
     from hsipipe.bands.selection import write_bands_csv

@@ -1,6 +1,6 @@
 """Simulate a scene with its truth; specimens as the files of a line scanner, which are then read as any others."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
     from hsipipe.scenes.scene import write_scene

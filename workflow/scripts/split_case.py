@@ -1,6 +1,6 @@
 """Share out the units of a case: training, validation, test."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
     from hsipipe.cases.empty import drop_empty

@@ -1,6 +1,6 @@
 """Train a method on the training part of a case; a training that was interrupted goes on where it was."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
     from hsipipe.cases.split import read_split

@@ -1,6 +1,6 @@
 """Write a table as CSV, Markdown, LaTeX and HTML, and the costs of its runs."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
     from hsipipe.report.tables import write_cost_table, write_table

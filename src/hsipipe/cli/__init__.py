@@ -22,7 +22,7 @@ from hsipipe.cli import (
     training,
 )
 from hsipipe.errors import UserError
-from hsipipe.logs import FORMAT
+from hsipipe.jobs.logs import FORMAT
 
 
 class _Parser(argparse.ArgumentParser):

@@ -11,18 +11,18 @@ def claim_gpu() -> str:
     Raises:
         UserError: there is none.
     """
-    from hsipipe import device
+    from hsipipe.devices.claim import claim, log
     from hsipipe.errors import UserError
 
     def is_no_warning(record: logging.LogRecord) -> bool:
         return record.levelno != logging.WARNING
 
     # Without a GPU `claim` warns and falls back to the CPU; here that is an error, told once.
-    device.log.addFilter(is_no_warning)
+    log.addFilter(is_no_warning)
     try:
-        claimed = device.claim(1)
+        claimed = claim(1)
     finally:
-        device.log.removeFilter(is_no_warning)
+        log.removeFilter(is_no_warning)
     if claimed.kind == "cpu":
         raise UserError("no GPU to compute on", key="--device cuda", found=claimed.note, remedy="leave it out")
     return claimed.torch_name

@@ -263,7 +263,7 @@ def _score_as_published(
 def _write_csv(options: argparse.Namespace, truth: Item, scores: Rows) -> None:
     """The tidy table: scene and item are the truth's file and item, the variant is the prediction's file."""
     from hsipipe.scenes.readers import split_key
-    from hsipipe.tidy import Score, write_scores
+    from hsipipe.scores import Score, write_scores
 
     scene, variant = (Path(split_key(address)[0]).stem for address in (options.truth, options.prediction))
     rows = [Score(scene, truth.name, metric, value, unit) for metric, value, unit in scores]

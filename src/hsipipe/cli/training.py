@@ -29,7 +29,7 @@ def train_variant(options: argparse.Namespace) -> None:
 
     from hsipipe.cases.split import read_split
     from hsipipe.cli.scenes import parse_assignments
-    from hsipipe.config import load_paper, read_config
+    from hsipipe.config.load import load_paper, read_config
     from hsipipe.errors import UserError
     from hsipipe.keys import code_key, step_key
     from hsipipe.training.launch import train

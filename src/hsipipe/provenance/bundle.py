@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hsipipe import __version__
-from hsipipe.config import Paper, load_paper, read_config
+from hsipipe.config.load import load_paper, read_config
+from hsipipe.config.paper import Paper
 from hsipipe.errors import UserError, unknown
 from hsipipe.files import sha256_of
 from hsipipe.provenance.archive import check_ending, write_archive

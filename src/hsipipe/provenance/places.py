@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hsipipe.config import Paper
+from hsipipe.config.paper import Paper
 from hsipipe.provenance.steps import FOLDER, record_files
 
 MANIFEST = "manifest.json"

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from hsipipe import __version__
-from hsipipe import device as devices
+from hsipipe.devices.claim import device_note
 from hsipipe.files import atomic_path, write_json
 from hsipipe.hdf5 import StackWriter, attach_axes, open_checked, read_strings, write_strings
 from hsipipe.methods import Method
@@ -140,7 +140,7 @@ def write_record(
             "peak_gpu_memory_mb": None if cost.peak_gpu_memory_bytes is None else cost.peak_gpu_memory_bytes / 2**20,
             "cpu_seconds": cost.cpu_s,
             "device": device,
-            "device_note": devices.note(),
+            "device_note": device_note(),
             "environment": environment(),
             **more,
             "state": "finished",

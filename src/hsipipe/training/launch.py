@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hsipipe import device as devices
-from hsipipe.device import Device
+from hsipipe.devices.claim import Device, claim, limit_memory, lock_handles, set_threads
+from hsipipe.devices.pool import VISIBLE
 from hsipipe.errors import UserError
 
 WORKER = "hsipipe.training.worker"
@@ -39,8 +39,8 @@ def train(module: str, *, gpus: int, vram_mb: int = 0, threads: int | None = Non
 
     Args:
         module: its name, such as hsipipe.tasks.denoising.fit.
-        gpus, vram_mb: what `hsipipe.device.claim` takes; in an allocation of SLURM over several nodes, `gpus` is what
-            all of them have together.
+        gpus, vram_mb: what `hsipipe.devices.claim.claim` takes; in an allocation of SLURM over several nodes, `gpus`
+            is what all of them have together.
         threads: CPU threads of all processes together, over several nodes of each; None: as many as torch finds right.
         arguments: of `fit`, by name; values that can be pickled.
 
@@ -54,11 +54,11 @@ def train(module: str, *, gpus: int, vram_mb: int = 0, threads: int | None = Non
         arguments["method"].check_gpus(gpus, arguments["settings"])
         _run([_over_nodes(gpus, nodes)], {"module": module, "threads": threads}, arguments)
         return
-    device = devices.claim(gpus, vram_mb=vram_mb)
+    device = claim(gpus, vram_mb=vram_mb)
     if len(device.ids) < 2:
         if threads is not None:
-            devices.set_threads(threads)
-        devices.limit_memory()
+            set_threads(threads)
+        limit_memory()
         importlib.import_module(module).fit(**arguments)
         return
     if any(entry.startswith("MIG-") for entry in device.ids):
@@ -78,7 +78,7 @@ def _on_device(device: Device, rank: int) -> tuple[list[str], dict[str, str]]:
     """Command and environment of the process of one of this machine's devices."""
     environment = {
         "HSIPIPE_RANK": f"{rank} {len(device.ids)}",
-        devices.VISIBLE: device.ids[rank],  # its own and no other, so that it is `cuda` in every process
+        VISIBLE: device.ids[rank],  # its own and no other, so that it is `cuda` in every process
         "MASTER_ADDR": "127.0.0.1",
     }
     if sys.platform == "linux":
@@ -116,7 +116,7 @@ def _run(commands: list[tuple[list[str], dict[str, str]]], about: dict[str, Any]
                 stderr=sys.stderr,
                 env={**os.environ, **environment, "MASTER_PORT": port},
                 # The lock of a device is free when the last process that holds it has ended, this one or a worker.
-                pass_fds=devices.lock_handles(),
+                pass_fds=lock_handles(),
             )
             workers.append(worker)
             listeners.append(threading.Thread(target=_listen, args=(worker, told), daemon=True))

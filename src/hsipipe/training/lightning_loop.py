@@ -263,7 +263,7 @@ class TrainingLoop(lightning.LightningModule):
 def run(loop: TrainingLoop, *, progress: bool, device: torch.device) -> None:
     """Run the epochs that are left."""
     settings = loop.recipe.settings
-    # Its messages praise other products and tell what hsipipe.device has told already.
+    # Its messages praise other products and tell what hsipipe.devices.claim has told already.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     trainer = lightning.Trainer(

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from hsipipe import device as devices
+from hsipipe.devices.claim import current_device
 from hsipipe.keys import step_key
 from hsipipe.settings import as_plain
 from hsipipe.training import ranks
@@ -147,7 +147,7 @@ def fit(
 
     if before is not None:
         before()
-    target = torch.device(devices.current().torch_name)
+    target = torch.device(current_device().torch_name)
     _tidy(target, settings)
     with memory_told("the start", settings, target, folder.folder / LAST):
         model.to(target)

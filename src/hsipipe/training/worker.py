@@ -16,10 +16,10 @@ import sys
 import threading
 from typing import Any
 
-from hsipipe import device as devices
-from hsipipe.device import Device
+from hsipipe.devices.claim import Device, adopt, set_threads
+from hsipipe.devices.pool import FAKE_GPUS, VISIBLE
 from hsipipe.errors import UserError
-from hsipipe.logs import FORMAT
+from hsipipe.jobs.logs import FORMAT
 from hsipipe.training.launch import FAILURE, MISTAKE
 
 MOST_TOLD = 500  # characters of a failure in the line for the launcher; all of it is in the log
@@ -54,7 +54,7 @@ def _train(request: dict[str, Any], rank: int, count: int) -> None:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     device = _device()
     if request["threads"] is not None:
-        devices.set_threads(request["threads"])
+        set_threads(request["threads"])
 
     from hsipipe.training import ranks
 
@@ -78,16 +78,16 @@ def _place() -> tuple[int, int]:
 
 def _device() -> Device:
     """What this process computes on: what the launcher chose, or its task's part of what SLURM gave its node."""
-    given = [entry for entry in os.environ.get(devices.VISIBLE, "").split(",") if entry]
-    is_fake = devices.FAKE_GPUS in os.environ
+    given = [entry for entry in os.environ.get(VISIBLE, "").split(",") if entry]
+    is_fake = FAKE_GPUS in os.environ
     if len(given) > 1:  # a site that binds GPUs to tasks shows each task its own alone
         place = int(os.environ["SLURM_LOCALID"])
         if place >= len(given):
             raise UserError(f"this node has {len(given)} GPUs for task {place + 1} of it", key="gpu", found=given)
         given = [given[place]]
-        os.environ[devices.VISIBLE] = given[0]
+        os.environ[VISIBLE] = given[0]
     device = Device("fake" if is_fake else "cuda" if given else "cpu", tuple(given), "of one process of a training")
-    devices.adopt(device)
+    adopt(device)
     return device
 
 

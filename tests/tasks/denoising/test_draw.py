@@ -17,13 +17,13 @@ from hsipipe.report.figures.spectra import spread_pixels
 from hsipipe.report.scores import read_scores
 from hsipipe.report.style import start_figure
 from hsipipe.scenes.scene import Item, Scene, write_scene
+from hsipipe.scores import collect_scores, write_scores
 from hsipipe.tasks import load_task
 from hsipipe.tasks.denoising.case import CaseFile
 from hsipipe.tasks.denoising.draw import KINDS
 from hsipipe.tasks.denoising.figures.material import Material
 from hsipipe.tasks.denoising.settings import FIGURES
 from hsipipe.tasks.predictions import read_kept
-from hsipipe.tidy import collect_scores, write_scores
 
 CASE = {"noise": "gaussian:sigma=0.1", "seed": 0, "figure_unit": 1, "figure_band": 2}
 TRAINED = {"small": 12_000, "large": 3_400_000}

@@ -14,13 +14,13 @@ from hsipipe.errors import UserError
 from hsipipe.methods import find_method
 from hsipipe.report.style import save_figure
 from hsipipe.scenes.scene import Item, Scene, write_scene
+from hsipipe.scores import collect_scores, write_scores
 from hsipipe.settings import settings_from
 from hsipipe.tasks import load_task
 from hsipipe.tasks.fusion.case import CaseFile
 from hsipipe.tasks.fusion.figures.mixing import plot_latents
 from hsipipe.tasks.fusion.settings import FIGURES, USED_BY, CaseSettings
 from hsipipe.tasks.predictions import read_kept
-from hsipipe.tidy import collect_scores, write_scores
 
 NM = np.linspace(420, 900, 12)
 ROWS, COLS, RATIO = 26, 33, 4  # cropped to 24 x 32

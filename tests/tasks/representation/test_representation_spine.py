@@ -14,6 +14,7 @@ from hsipipe.methods import find_method
 from hsipipe.report.style import save_figure
 from hsipipe.scenes.scene import Item, Scene, write_scene
 from hsipipe.scenes.simulation.specimens import specimen_items
+from hsipipe.scores import collect_scores, write_scores
 from hsipipe.settings import settings_from
 from hsipipe.tasks import load_task
 from hsipipe.tasks.representation.case import CaseFile
@@ -22,7 +23,6 @@ from hsipipe.tasks.representation.model_file import load_embedder
 from hsipipe.tasks.representation.prediction import read_embeddings
 from hsipipe.tasks.representation.settings import FIGURES, USED_BY, CaseSettings
 from hsipipe.tasks.representation.shared.stages import bands_of_stage, stages_from
-from hsipipe.tidy import collect_scores, write_scores
 
 BANDS = 12
 SMALL = {"epochs": 1, "steps_per_epoch": 2, "batch_size": 8}

@@ -13,13 +13,13 @@ from hsipipe.cases.split import SplitSettings, split_scenes
 from hsipipe.methods import find_method
 from hsipipe.report.scores import read_scores
 from hsipipe.scenes.scene import Item, Scene, write_scene
+from hsipipe.scores import collect_scores, write_scores
 from hsipipe.settings import as_plain
 from hsipipe.tasks import load_task
 from hsipipe.tasks.predictions import Prediction, write_predictions
 from hsipipe.tasks.segmentation.case import CaseFile
 from hsipipe.tasks.segmentation.figures.material import Material
 from hsipipe.tasks.segmentation.settings import CaseSettings
-from hsipipe.tidy import collect_scores, write_scores
 
 NEAR_NM = np.array([450.0, 500, 550, 600, 650, 700, 1500, 1550, 1600])
 SHAPE = (24, 20)

@@ -13,10 +13,10 @@ from hsipipe.metrics.denoising import score_band, score_cube
 from hsipipe.progress import progress
 from hsipipe.scenes.scaled import scale_item
 from hsipipe.scenes.scene import Item
+from hsipipe.scores import Score
 from hsipipe.tasks.denoising.case import CaseFile
 from hsipipe.tasks.denoising.shown import shown_band, shown_unit
 from hsipipe.tasks.predictions import open_predictions
-from hsipipe.tidy import Score
 
 
 def score(

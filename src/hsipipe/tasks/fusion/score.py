@@ -9,9 +9,9 @@ from typing import Any
 from hsipipe.metrics.fusion import score_fusion
 from hsipipe.metrics.spectramorph import score_as_published
 from hsipipe.progress import progress
+from hsipipe.scores import Score
 from hsipipe.tasks.fusion.case import CaseFile
 from hsipipe.tasks.predictions import open_predictions
-from hsipipe.tidy import Score
 
 
 def score(

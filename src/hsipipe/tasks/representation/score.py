@@ -22,9 +22,9 @@ from hsipipe.metrics.embedding_folds import Fold, random_folds
 from hsipipe.metrics.embedding_separation import distance_matrix, silhouette
 from hsipipe.metrics.embedding_variance import eta_squared, kruskal_wallis, permanova
 from hsipipe.metrics.registry import METRICS
+from hsipipe.scores import Score
 from hsipipe.tasks.representation.case import CaseFile
 from hsipipe.tasks.representation.prediction import Embeddings, read_embeddings
-from hsipipe.tidy import Score
 
 FRACTIONS = {0.01: "probe_1", 0.05: "probe_5", 0.1: "probe_10"}
 PERMUTATIONS = 199

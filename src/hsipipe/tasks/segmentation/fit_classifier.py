@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hsipipe.cases.pixels import TRAIN
-from hsipipe.device import current
+from hsipipe.devices.claim import current_device
 from hsipipe.errors import UserError
 from hsipipe.keys import step_key
 from hsipipe.methods import Method
@@ -47,7 +47,7 @@ def fit_classifier(
         LabelledImage(image.cube, codes.encode(own), image.valid) for image, own in zip(images, labels, strict=True)
     ]
     began = time.monotonic()
-    fitted = method.load().fit(labelled, seed=seed, device=current().torch_name, **settings)
+    fitted = method.load().fit(labelled, seed=seed, device=current_device().torch_name, **settings)
     seconds = time.monotonic() - began
     found = dict(getattr(fitted, "found", {}))
     losses = found.pop("losses", [])

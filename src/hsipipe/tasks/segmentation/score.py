@@ -15,9 +15,9 @@ from hsipipe.metrics.clustering import score_clusters
 from hsipipe.metrics.reconstruction import score_spectra
 from hsipipe.metrics.registry import METRICS
 from hsipipe.progress import progress
+from hsipipe.scores import Score
 from hsipipe.tasks.predictions import PredictionFile, open_predictions
 from hsipipe.tasks.segmentation.case import CaseFile, Image
-from hsipipe.tidy import Score
 
 Measured = list[tuple[str, float, str]]
 

@@ -11,8 +11,8 @@ from hsipipe.errors import UserError
 from hsipipe.metrics.classification import confusion, score_classes, score_labels
 from hsipipe.metrics.clustering import score_clusters
 from hsipipe.metrics.registry import METRICS
+from hsipipe.scores import Score, write_scores
 from hsipipe.tasks.segmentation.files.maps import read_map
-from hsipipe.tidy import Score, write_scores
 
 Rows = list[tuple[str, float, str]]
 

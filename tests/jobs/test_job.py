@@ -10,7 +10,7 @@ import h5py
 import pytest
 
 from hsipipe.errors import UserError
-from hsipipe.job import disk_error, disk_told, job, job_lock
+from hsipipe.jobs.job import disk_error, disk_told, job, job_lock
 from hsipipe.provenance.steps import Steps
 
 SCORES = "results/denoising/c/svd/seed0/scores.csv"
@@ -90,7 +90,7 @@ def test_a_full_disk_is_told_whichever_library_writes():
         file.write(b"1")
     limited = """
 import resource, signal, h5py, numpy
-from hsipipe.job import disk_error
+from hsipipe.jobs.job import disk_error
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
@@ -124,7 +124,7 @@ WORKER = """
 import sys, time
 from pathlib import Path
 from tests_job import given
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 with job(given()):
     print("began", file=sys.__stdout__, flush=True)
     time.sleep(float(sys.argv[1]))

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from hsipipe.config import Paper
+from hsipipe.config.paper import Paper
 from hsipipe.errors import UserError
-from hsipipe.job import disk_told
+from hsipipe.jobs.job import disk_told
 from hsipipe.locks import held
 from hsipipe.provenance.home import make_home
 from hsipipe.provenance.places import record_paths

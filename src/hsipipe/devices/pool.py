@@ -11,7 +11,7 @@ import re
 import subprocess
 from dataclasses import dataclass, field
 
-from hsipipe.device_driver import has_driver
+from hsipipe.devices.driver import has_driver
 from hsipipe.errors import UserError
 
 FAKE_GPUS = "HSIPIPE_FAKE_GPUS"

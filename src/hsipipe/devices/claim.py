@@ -15,23 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Literal
 
-from hsipipe.device_locks import Lock, lock_folder, lock_share, lock_whole
-from hsipipe.device_pool import FAKE_GPUS, FAKE_VRAM_MB, VISIBLE, Pool, find_pool
+from hsipipe.devices.locks import Lock, lock_folder, lock_share, lock_whole
+from hsipipe.devices.pool import VISIBLE, Pool, find_pool
 from hsipipe.errors import UserError
-
-__all__ = [
-    "FAKE_GPUS",
-    "FAKE_VRAM_MB",
-    "VISIBLE",
-    "Device",
-    "adopt",
-    "claim",
-    "current",
-    "limit_memory",
-    "lock_handles",
-    "note",
-    "set_threads",
-]
 
 RETRY_S = (0.1, 0.5)  # bounds of the pause between tries; random, so that waiting jobs do not try in step
 
@@ -134,7 +120,7 @@ def lock_handles() -> list[int]:
     return [file.fileno() for file in _lock_files]
 
 
-def current() -> Device:
+def current_device() -> Device:
     """The device that this process claimed last; without a claim, a GPU if torch has one, else the CPU."""
     if _current is not None:
         return _current
@@ -145,7 +131,7 @@ def current() -> Device:
     return Device("cpu", note="not claimed; torch sees no GPU")
 
 
-def note() -> str:
+def device_note() -> str:
     """How this process came to the device that it computes on, for its record; without importing torch."""
     return _current.note if _current is not None else "not claimed"
 
@@ -161,7 +147,7 @@ def set_threads(count: int) -> None:
 
 def limit_memory() -> None:
     """Keep torch to this process's share of the device's memory; beyond it, torch says that memory is out."""
-    device = current()
+    device = current_device()
     if device.kind == "cuda" and device.memory_share < 1:
         import torch
 

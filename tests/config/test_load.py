@@ -12,21 +12,16 @@ import yaml
 
 from hsipipe.cases.pixels import PixelSplitSettings
 from hsipipe.cases.split import SplitSettings
-from hsipipe.config import (
-    SimulateSettings,
-    SpecimenSettings,
-    check_definitions,
-    definitions,
-    load_paper,
-    load_papers,
-    read_config,
-)
-from hsipipe.config_sections import (
+from hsipipe.config.definitions import check_definitions, definitions, load_papers
+from hsipipe.config.load import load_paper, read_config
+from hsipipe.config.sections import (
     ClaimSettings,
     FigureSettings,
     PaperSettings,
     PublishedSettings,
     SceneSettings,
+    SimulateSettings,
+    SpecimenSettings,
     TableSettings,
 )
 from hsipipe.errors import UserError
@@ -36,7 +31,7 @@ from hsipipe.tasks.fusion.settings import CaseSettings as FusionCaseSettings
 from hsipipe.tasks.representation.settings import CaseSettings as RepresentationCaseSettings
 from hsipipe.tasks.segmentation.settings import CaseSettings as SegmentationCaseSettings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 STUDY = yaml.safe_load("""
 paper: study
 seeds: [0, 1]
@@ -203,7 +198,7 @@ def test_simulate_settings_are_those_of_the_simulator():
 
 def test_reading_a_config_imports_nothing_heavy():
     code = (
-        "import sys; from hsipipe.config import load_paper, read_config;"
+        "import sys; from hsipipe.config.load import load_paper, read_config;"
         "load_paper(read_config(sys.argv[1]));"
         "print([name for name in ('torch', 'hsipipe.scenes.simulate', 'rasterio', 'sklearn') if name in sys.modules])"
     )

@@ -5,13 +5,10 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
 
+from hsipipe.config.paper import Paper
+from hsipipe.config.sections import PublishedSettings
 from hsipipe.errors import UserError, unknown
-
-if TYPE_CHECKING:
-    from hsipipe.config import Paper
-    from hsipipe.config_sections import PublishedSettings
 
 SHARED_WITH_ENCODER = ("preset",)  # other differences are adapted when the weights are taken over
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")

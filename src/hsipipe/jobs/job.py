@@ -13,8 +13,8 @@ from typing import Any
 
 from hsipipe.errors import UserError
 from hsipipe.files import remove_leftovers
+from hsipipe.jobs.logs import job_log
 from hsipipe.locks import held
-from hsipipe.logs import job_log
 from hsipipe.provenance.steps import record_path, recorded_job
 
 LOCKS = Path(".snakemake/hsipipe-jobs")

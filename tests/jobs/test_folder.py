@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hsipipe import folder as module
 from hsipipe.errors import UserError
-from hsipipe.folder import LOCK, check_results_writable, check_writable, held_folder, settle_folder
+from hsipipe.jobs import folder as module
+from hsipipe.jobs.folder import LOCK, check_results_writable, check_writable, held_folder, settle_folder
 from hsipipe.locks import held
 from hsipipe.provenance.home import read_home
 from hsipipe.provenance.settle import Settled
@@ -78,7 +78,9 @@ def test_results_that_cannot_be_written_may_only_be_looked_at(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir(exist_ok=True)
     check_results_writable(arguments)
-    monkeypatch.setattr("hsipipe.folder.os.access", lambda *_: False)  # root may write wherever a disk can be written
+    monkeypatch.setattr(
+        "hsipipe.jobs.folder.os.access", lambda *_: False
+    )  # root may write wherever a disk can be written
     if not refused:
         check_results_writable(arguments)
         return
