@@ -1,6 +1,6 @@
 """Build the explorer: one page of all papers that ran in this folder."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
     from hsipipe.report.explorer.page import write_page

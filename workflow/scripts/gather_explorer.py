@@ -1,6 +1,6 @@
 """Gather what the explorer shows of a paper."""
 
-from hsipipe.job import job
+from hsipipe.jobs.job import job
 
 with job(snakemake):
     from hsipipe.report.explorer.gather import gather
