@@ -72,6 +72,29 @@ def test_everything_is_made(finished):
     assert not list(results.rglob("prediction.h5")), "predictions are temporary"
 
 
+def test_the_explorer_shows_every_case_and_variant(finished, browser):
+    page = browser.new_page()
+    told = []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.goto((finished / "results/explorer/index.html").as_uri())
+    frame = pd.read_csv(finished / "results/papers/tiny/scores.csv")
+    for (task, case), rows in frame.groupby(["task", "case"]):
+        page.select_option("#task", task)
+        page.select_option("#case", case)
+        for metric in rows.metric.unique():
+            page.select_option("#metric", metric)
+            names = page.locator("#leaderboard-table tbody button").all_inner_texts()
+            assert set(names) == set(rows[rows.metric == metric].variant)
+        for name in rows.variant.unique():
+            page.select_option("#metric", rows[rows.variant == name].metric.iloc[0])
+            page.click(f'#leaderboard-table button[data-variant="{name}"]')
+            page.wait_for_selector(".view[data-ready], #run-views > p")
+            assert page.inner_text("#run-title") == f"{name} on {case} (simulated)"
+    assert told == []
+    page.close()
+
+
 def test_a_run_can_be_followed_back(finished):
     record = json.loads((finished / "results/denoising/tiny-hyspecnet/qrnn3d/seed1/run.json").read_text())
     assert record["method"] == "qrnn3d"

@@ -11,13 +11,14 @@ import numpy as np
 from hsipipe.files import atomic_path
 from hsipipe.report.theme import DEEP, WHITEGRID
 
+# After M. Okabe and K. Ito's palette for all eyes (Color universal design, 2008), darkened to stand out from white.
 KIND_COLOURS = {
-    "control": "#9aa5b1",
-    "direct": "#3b7dd8",
-    "per-scene": "#7a5bd0",
-    "trained": "#e07b39",
-    "encoder": "#e07b39",
-    "oracle": "#3f9b63",
+    "control": "#5f6b78",
+    "direct": "#0072b2",
+    "per-scene": "#a4478a",
+    "trained": "#b84f00",
+    "encoder": "#b84f00",
+    "oracle": "#00785a",
 }
 RGB_NM = (640.0, 550.0, 460.0)
 
