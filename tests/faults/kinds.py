@@ -248,6 +248,7 @@ QUICK = ("kill -9 of scheduler and jobs", "damaged score file")
 """Kinds that are tried once each where there is little time."""
 WITH_WORKER = ("kill -9 of a data worker",)
 ON_A_DISK = ("full disk", "read-only results")  # the results lie on a disk of their own
+LATEST = {"kill -9 of a job": 0.9}  # share of the span: at its very end no job is left that could be killed
 OF_TRAINING = ("kill -9 of a data worker", "damaged checkpoint")  # these wait for the training, whenever that is
 
 

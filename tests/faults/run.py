@@ -28,7 +28,7 @@ from pathlib import Path
 from threading import Lock
 
 import disks
-from kinds import KINDS, OF_TRAINING, ON_A_DISK, QUICK, WITH_WORKER, Scene, Untried, wait_until
+from kinds import KINDS, LATEST, OF_TRAINING, ON_A_DISK, QUICK, WITH_WORKER, Scene, Untried, wait_until
 from outcome import UNTRIED, Campaign, Outcome, read_outcomes, write_report
 from processes import kill_marked
 from study import Course, Study, course_of, remedy_of
@@ -53,7 +53,7 @@ def plan_faults(seed: int = SEED) -> list[Plan]:
     rng = random.Random(seed)
     kinds = [kind for kind, (count, _) in KINDS.items() for _ in range(count)]
     rng.shuffle(kinds)
-    return [Plan(number, kind, rng.random()) for number, kind in enumerate(kinds, start=1)]
+    return [Plan(number, kind, rng.random() * LATEST.get(kind, 1.0)) for number, kind in enumerate(kinds, start=1)]
 
 
 def quick_faults(seed: int = SEED) -> list[Plan]:
