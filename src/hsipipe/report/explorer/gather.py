@@ -23,7 +23,14 @@ from hsipipe.report.tables import mean_costs
 FORMAT = "hsipipe-explorer-1"
 PICTURE_BYTES = 6_000_000  # of all pictures of a paper
 MOST_ITEMS = 24  # of a run whose scores are listed one by one
-SHOWN_COSTS = ("seconds_per_item", "seconds_to_train", "peak_memory_mb", "peak_gpu_memory_mb", "parameters")
+SHOWN_COSTS = (
+    "seconds_per_item",
+    "seconds_to_train",
+    "peak_memory_mb",
+    "peak_gpu_memory_mb",
+    "training_mb",
+    "parameters",
+)
 
 
 def gather(
