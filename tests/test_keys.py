@@ -18,7 +18,7 @@ def package(tmp_path, monkeypatch):
     (folder / "top.py").write_text(
         "import os\nfrom hsipipe.errors import x\nfrom .sub import deep\n\ndef g():\n    import hsipipe.sub.late\n"
     )
-    monkeypatch.setattr(keys, "__file__", str(folder / "keys.py"))
+    monkeypatch.setattr(keys, "PACKAGE_FOLDER", folder)
     monkeypatch.setattr(keys, "_given_out", {})  # keys of modules that nobody else can look up
 
     def fresh():
@@ -104,3 +104,12 @@ def test_a_method_is_part_of_its_runs_key():
     used = keys.modules_used(["hsipipe.tasks.denoising.predict", "hsipipe.tasks.denoising.methods.hyres.model"])
     assert "hsipipe.tasks.denoising.shared.wavelets" in used
     assert all(Path(str(keys._module_path(name))).is_file() for name in used)
+
+
+def test_the_look_of_pictures_counts_for_figures_only():
+    style = "hsipipe.report.style"
+    for task in ("denoising", "fusion", "segmentation", "representation"):
+        assert style in keys.modules_used([f"hsipipe.tasks.{task}.draw"])
+    used = keys.modules_used(["hsipipe.tasks.segmentation.fit", "hsipipe.tasks.representation.predict"])
+    assert style not in used
+    assert not [name for name in used if ".figures" in name]

@@ -32,6 +32,9 @@ OF_TRAINING = tuple(
 )
 _given_out: dict[str, tuple[str, ...]] = {}
 ALONE = (PACKAGE, f"{PACKAGE}.tasks")  # neutral, although what is in these folders counts
+# What draws changes no model and no score: it counts only for steps that are there to draw.
+DRAWING = frozenset(("report", "figures"))
+DRAWERS = DRAWING | {"draw", "explore", "figure"}
 NEUTRAL = tuple(f"{PACKAGE}{name}" for name in (*OF_TRAINING, *BOOKKEEPING))
 
 
@@ -98,12 +101,16 @@ def _data_files(tree: ast.AST, folder: Path) -> list[Path]:
 
 
 def modules_used(names: Iterable[str]) -> list[str]:
-    """The given modules of this package and all that they import from it, however deep, but for the neutral ones."""
-    found: set[str] = set()
+    """The given modules of this package and all that they import from it, however deep, but for the neutral ones.
+
+    The pictures of a training count as neutral, those of a figure do not: what draws counts where it is asked for.
+    """
     waiting = list(names)
+    draws = any(DRAWERS.intersection(name.split(".")) for name in waiting)
+    found: set[str] = set()
     while waiting:
         name = waiting.pop()
-        if name in found or _is_neutral(name):
+        if name in found or _is_neutral(name) or not (draws or DRAWING.isdisjoint(name.split("."))):
             continue
         found.add(name)
         waiting.extend(_read_module(name)[1])
