@@ -293,10 +293,10 @@ def is_simulated(scene):
     )
 
 
-def get_table(wildcards):
+def describe_table(name):
     """A table's settings, and what is known of its rows: title and kind of each variant, in the order of the config."""
-    table = paper.tables[wildcards.table]
-    runs = get_table_runs(wildcards.table)
+    table = paper.tables[name]
+    runs = get_table_runs(name)
     rows = {run.variant: paper.variant(run.task, run.variant) for run in runs}
     order = [
         name for name in table.variants or paper.variants[table.task] if name in rows

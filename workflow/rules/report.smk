@@ -47,7 +47,7 @@ rule write_table:
         mem_mb=1000,
         runtime=10,
     params:
-        table=get_table,
+        table=lambda wildcards: describe_table(wildcards.table),
         key=code_key("hsipipe.report.tables"),
         script=script_key("write_table"),
     message:
@@ -203,6 +203,7 @@ rule gather_explorer:
             "size": paper.size,
         },
         cases=get_explored_cases(),
+        tables={name: describe_table(name) for name in paper.tables},
         key=code_key(
             "hsipipe.report.explorer.gather",
             *[

@@ -8,6 +8,7 @@ with job(snakemake):
     gather(
         snakemake.params.paper,
         snakemake.params.cases,
+        snakemake.params.tables,
         scores=snakemake.input.scores,
         records=snakemake.input.records,
         kept=snakemake.input.kept,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,66 @@ def published_columns(table: dict[str, Any]) -> list[tuple[str, dict[str, float]
     return list(((table.get("published") or {}).get("columns") or {}).items())
 
 
+@dataclass(frozen=True)
+class Table:
+    """A table as it is printed.
+
+    Attributes: title; headings (variant, kind, columns); lines: of each row its cells, (text, whether it is the
+    best of its column); notes below it; values: one row a number, for programs.
+    """
+
+    title: str
+    headings: list[str]
+    lines: list[list[tuple[str, bool]]]
+    notes: list[str]
+    values: pd.DataFrame
+
+
+def make_table(frame: pd.DataFrame, table: dict[str, Any], records: Sequence[str | Path] = ()) -> Table:
+    """A table of scores, costs and published numbers.
+
+    Args:
+        frame: tidy scores of the paper, as `read_scores` gives them.
+        table: a `TableSettings` as a dictionary, with `rows` (variant -> title, kind) and `simulated` (case -> bool).
+        records: run.json of each run; read only for a table that shows costs.
+    """
+    means = mean_scores(frame)
+    columns, published = table_columns(table), published_columns(table)
+    values, lines = [], []
+    spent = mean_costs(records) if table["costs"] else {}
+    several = len(table["cases"]) > 1
+    best = {(case, metric): best_rows(means, table, case, metric) for case, metric, _ in columns}
+    for variant, about in table["rows"].items():
+        line: list[tuple[str, bool]] = [(variant, False), (about["kind"], False)]
+        for case, metric, _ in columns:
+            row = mean_of(means, table["task"], case, variant, metric)
+            line.append((shown(row, metric), variant in best[case, metric]))
+            if row is not None:
+                values.append(
+                    {"variant": variant, "kind": about["kind"], "case": case, "metric": metric, **_plain(row)}
+                )
+        for case in table["cases"] if table["costs"] else ():
+            for cost in table["costs"]:
+                value = spent.get((case, variant), {}).get(cost)
+                line.append(("–" if value is None else f"{value:,.{COSTS[cost].decimals}f}", False))
+                if value is not None:
+                    about_cost = {"variant": variant, "kind": about["kind"], "case": case, "metric": cost}
+                    values.append({**about_cost, "mean": value})
+        lines.append([*line, *_published_cells(variant, published)])
+    for other in (table.get("published") or {}).get("others", []):
+        dashes = [("–", False)] * (len(columns) + len(table["costs"]) * len(table["cases"]))
+        lines.append([(other, False), ("published", False), *dashes, *_published_cells(other, published)])
+        values.append({"variant": other, "kind": "published"})
+    headings = ["variant", "kind", *(heading for _, _, heading in columns)]
+    for case in table["cases"]:
+        headings += [f"{case}: {COSTS[cost].heading}" if several else COSTS[cost].heading for cost in table["costs"]]
+    headings += [heading for heading, _ in published]
+    numbers = pd.DataFrame(values)
+    for heading, of in published:
+        numbers[f"published: {heading}"] = numbers.variant.map(of)
+    return Table(table["title"], headings, lines, table_notes(table, means), numbers)
+
+
 def write_table(
     scores: str | Path,
     table: dict[str, Any],
@@ -77,49 +138,14 @@ def write_table(
 
     Args:
         scores: tidy scores of the paper.
-        table: a `TableSettings` as a dictionary, with `rows` (variant -> title, kind) and `simulated` (case -> bool).
-        records: run.json of each run; read only for a table that shows costs.
+        table, records: as `make_table` takes them.
         csv, markdown, tex, html: where to.
     """
-    means = mean_scores(read_scores(scores))
-    columns, published = table_columns(table), published_columns(table)
-    lines_of_csv, cells = [], []
-    spent = mean_costs(records) if table["costs"] else {}
-    several = len(table["cases"]) > 1
-    best = {(case, metric): best_rows(means, table, case, metric) for case, metric, _ in columns}
-    for variant, about in table["rows"].items():
-        line: list[tuple[str, bool]] = [(variant, False), (about["kind"], False)]
-        for case, metric, _ in columns:
-            row = mean_of(means, table["task"], case, variant, metric)
-            line.append((shown(row, metric), variant in best[case, metric]))
-            if row is not None:
-                lines_of_csv.append(
-                    {"variant": variant, "kind": about["kind"], "case": case, "metric": metric, **_plain(row)}
-                )
-        for case in table["cases"] if table["costs"] else ():
-            for cost in table["costs"]:
-                value = spent.get((case, variant), {}).get(cost)
-                line.append(("–" if value is None else f"{value:,.{COSTS[cost].decimals}f}", False))
-                if value is not None:
-                    about_cost = {"variant": variant, "kind": about["kind"], "case": case, "metric": cost}
-                    lines_of_csv.append({**about_cost, "mean": value})
-        cells.append([*line, *_published_cells(variant, published)])
-    for other in (table.get("published") or {}).get("others", []):
-        dashes = [("–", False)] * (len(columns) + len(table["costs"]) * len(table["cases"]))
-        cells.append([(other, False), ("published", False), *dashes, *_published_cells(other, published)])
-        lines_of_csv.append({"variant": other, "kind": "published"})
-    headings = ["variant", "kind", *(heading for _, _, heading in columns)]
-    for case in table["cases"]:
-        headings += [f"{case}: {COSTS[cost].heading}" if several else COSTS[cost].heading for cost in table["costs"]]
-    headings += [heading for heading, _ in published]
-    frame = pd.DataFrame(lines_of_csv)
-    for heading, values in published:
-        frame[f"published: {heading}"] = frame.variant.map(values)
-    write_text(csv, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    notes = table_notes(table, means)
-    write_text(markdown, _markdown(table["title"], headings, cells, notes))
-    write_text(tex, _latex(table["title"], headings, cells, notes))
-    write_text(html, html_page(table["title"], _html_table(headings, cells), notes))
+    made = make_table(read_scores(scores), table, records)
+    write_text(csv, made.values.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_text(markdown, _markdown(made.title, made.headings, made.lines, made.notes))
+    write_text(tex, _latex(made.title, made.headings, made.lines, made.notes))
+    write_text(html, html_page(made.title, _html_table(made.headings, made.lines), made.notes))
 
 
 def _published_cells(name: str, published: list[tuple[str, dict[str, float]]]) -> list[tuple[str, bool]]:

@@ -153,6 +153,16 @@ def paper(cube_view, map_view, point_view):
                 "views": [embedded],
             },
         ],
+        "tables": [
+            {
+                "name": name,
+                "title": f"Table {name}",
+                "headings": ["variant", "kind", "MPSNR [dB] ↑", "paper PSNR [dB]"],
+                "lines": [[["good", False], ["trained", False], ["30.00 ± 0.50", True], [published, False]]],
+                "notes": ["A note below"],
+            }
+            for name, published in (("first", "26.90"), ("second", "–"))
+        ],
         "claims": [{"task": "denoising", "claim": "Good is better", "verdict": "reproduced", "evidence": "30 to 20"}],
     }
 

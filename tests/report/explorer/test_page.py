@@ -118,6 +118,14 @@ def test_points_are_told_one_by_one(page):
     assert "moth" in page.inner_text(".points dl")
 
 
+def test_tables_show_published_numbers_beside_ours(page):
+    assert page.locator("#table-shown td").all_inner_texts() == ["good", "trained", "30.00 ± 0.50", "26.90"]
+    choose(page, "table", "second")
+    assert page.locator("#table-shown td").all_inner_texts()[-1] == "–"
+    assert page.inner_text("#table-notes") == "A note below"
+    assert "table=second" in page.evaluate("location.href")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_have_the_contrast_of_wcag_aa(page, scheme):
     page.emulate_media(color_scheme=scheme)

@@ -18,7 +18,7 @@ from hsipipe.metrics.registry import METRICS
 from hsipipe.report.costs import COSTS
 from hsipipe.report.explorer.views import Budget, CubeView, View, encode
 from hsipipe.report.scores import mean_of, mean_scores, read_scores
-from hsipipe.report.tables import mean_costs
+from hsipipe.report.tables import make_table, mean_costs
 
 FORMAT = "hsipipe-explorer-1"
 PICTURE_BYTES = 6_000_000  # of all pictures of a paper
@@ -36,6 +36,7 @@ SHOWN_COSTS = (
 def gather(
     paper: Mapping[str, Any],
     cases: Sequence[Mapping[str, Any]],
+    tables: Mapping[str, dict[str, Any]],
     *,
     scores: str | Path,
     records: Sequence[str | Path],
@@ -49,6 +50,7 @@ def gather(
         paper: name, title, citation, size.
         cases: each with task, case, note, simulated, scenes (names), case_settings, and variants (name -> method) in
             the order of the config.
+        tables: name -> what `make_table` takes.
         scores: tidy scores of the paper.
         records: run.json of every run; their folders tell task, case, variant and seed.
         kept: kept.h5 of the runs that pictures show, one a variant and case.
@@ -89,6 +91,7 @@ def gather(
         "metrics": {name: _metric(name) for name in used},
         "costs": {name: {"heading": COSTS[name].heading, "decimals": COSTS[name].decimals} for name in SHOWN_COSTS},
         "cases": made,
+        "tables": [_table(frame, name, table, records) for name, table in tables.items()],
         "claims": [] if claims is None else pd.read_csv(claims, keep_default_na=False).to_dict("records"),
     }
     write_text(output, json.dumps(_plain(data), ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n")
@@ -109,6 +112,13 @@ def _views(case: Mapping[str, Any], shown: Mapping[tuple[str, str, str], str]) -
     paths = [f"results/scenes/{scene}.h5" for scene in case["scenes"]]
     views: list[View] = explore(f"results/{task}/{name}/case.h5", paths, kept, case_settings=case["case_settings"])
     return views
+
+
+def _table(frame: pd.DataFrame, name: str, table: dict[str, Any], records: Sequence[str | Path]) -> dict[str, Any]:
+    """A table of the paper, with the published numbers beside ours."""
+    shown = {(table["task"], case, variant) for case in table["cases"] for variant in table["rows"]}
+    made = make_table(frame, table, [path for path in records if _run_of(path)[:3] in shown])
+    return {"name": name, "title": made.title, "headings": made.headings, "lines": made.lines, "notes": made.notes}
 
 
 def _metric(name: str) -> dict[str, Any]:

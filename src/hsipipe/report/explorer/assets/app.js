@@ -1,8 +1,8 @@
 // The page as a whole: what is chosen stands in the address, so that a view can be kept and sent.
 const papers = new Map();
 for (const node of document.querySelectorAll("script.paper-data")) papers.set(node.dataset.paper, node);
-const state = { paper: "", task: "", case: "", metric: "", cost: "", variant: "", cube: { left: "", band: null, colour: false }, map: { left: "" }, points: { by: "" } };
-const CHOSEN = ["paper", "task", "case", "metric", "cost", "variant"];
+const state = { paper: "", task: "", case: "", metric: "", cost: "", variant: "", table: "", cube: { left: "", band: null, colour: false }, map: { left: "" }, points: { by: "" } };
+const CHOSEN = ["paper", "task", "case", "metric", "cost", "variant", "table"];
 
 /** The data of a paper, read when it is first needed. */
 function paperData(name) {
@@ -42,6 +42,7 @@ function draw() {
   drawLeaderboard(data, theCase, state, choose);
   drawTradeoff(data, theCase, state, choose);
   drawRun(data, theCase, state);
+  drawTable(data);
   drawClaims(data);
   const address = new URLSearchParams(CHOSEN.map((name) => [name, state[name]]));
   history.replaceState(null, "", `#${address}`);
@@ -53,6 +54,20 @@ function choose(variant) {
   draw();
   byId("run").scrollIntoView();
   byId("run").focus({ preventScroll: true });
+}
+
+/** A table as the paper prints it: published numbers beside ours. */
+function drawTable(data) {
+  byId("tables").hidden = !data.tables.length;
+  const table = data.tables.find((each) => each.name === state.table) || data.tables[0];
+  if (!table) return;
+  state.table = table.name;
+  options(byId("table"), data.tables.map((each) => [each.name, each.title]), table.name);
+  const number = (place) => (place > 1 ? "number" : null);
+  byId("table-shown").replaceChildren(html("table", {},
+    html("thead", {}, html("tr", {}, table.headings.map((text, place) => html("th", { scope: "col", class: number(place) }, text)))),
+    html("tbody", {}, table.lines.map((line) => html("tr", {}, line.map(([text, best], place) => html("td", { class: [number(place), best ? "best" : null].filter(Boolean).join(" ") || null }, text)))))));
+  byId("table-notes").replaceChildren(...table.notes.map((note) => html("p", { class: "note" }, note)));
 }
 
 function drawClaims(data) {
@@ -68,7 +83,7 @@ function readAddress() {
   for (const name of CHOSEN) if (address.has(name)) state[name] = address.get(name);
 }
 
-for (const name of ["paper", "task", "case", "metric", "cost"]) byId(name).addEventListener("change", (event) => { state[name] = event.target.value; draw(); });
+for (const name of ["paper", "task", "case", "metric", "cost", "table"]) byId(name).addEventListener("change", (event) => { state[name] = event.target.value; draw(); });
 window.addEventListener("hashchange", () => { readAddress(); draw(); });
 let width = innerWidth;
 window.addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; draw(); } });
