@@ -166,9 +166,27 @@ def kill_node(each: Job) -> None:
     until(f"job {each.number} to be queued anew", lambda: job(each.number).state == "PENDING")
     say(f"the node is down; job {each.number}, {each.comment.removeprefix(TRAINING)}, is in the queue again")
     subprocess.run([HERE / "start.sh", FOLDER, "--node"], check=True)
-    # SLURM would let them wait for two minutes.
-    for waiting in trainings("PENDING"):
+    # SLURM would let them wait for two minutes. A job that came back while its first attempt is still being ended would
+    # be told a duplicate, and the node be drained.
+    until("what was left of the jobs to be ended", lambda: not any(map(step_daemons, waiting_jobs())))
+    for waiting in waiting_jobs():
         subprocess.run(["scontrol", "update", f"JobId={waiting.number}", "StartTime=now"], check=True)
+
+
+def waiting_jobs() -> list[Job]:
+    """All jobs in the queue, of whatever rule."""
+    return [each for each in jobs() if each.state == "PENDING"]
+
+
+def step_daemons(each: Job) -> list[Path]:
+    """The daemons of SLURM on this machine that look after a job's processes."""
+    title = f"slurmstepd: [{each.number}.".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended in this moment
+            if path.read_bytes().startswith(title):
+                found.append(path.parent)
+    return found
 
 
 def disturb(study: Study, trigger: Path) -> int:
