@@ -31,7 +31,7 @@ test: env  ## all tests
 
 # AT_ONCE=4 for a machine with many cores. Small disks of their own are mounted by root; others go without.
 AT_ONCE ?= 1
-fault-test: env  ## kill, fill up and damage a small study in 30 ways; see docs/faults.md
+fault-test: env  ## kill, fill up and damage a small study in 30 ways; see docs/guides/faults.md
 	$(BIN)/python tests/faults/run.py --at-once $(AT_ONCE) --report benchmarks
 
 slurm-test: env  ## the demo on a SLURM of one node, disturbed; needs root. STUDY=quick: a small study instead

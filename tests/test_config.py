@@ -357,7 +357,7 @@ def test_a_file_that_is_no_config(tmp_path):
     ],
 )
 def test_the_documentation_has_every_key(heading, section):
-    text = re.split(r"^## ", (ROOT / "docs/config.md").read_text(), flags=re.MULTILINE)
+    text = re.split(r"^## ", (ROOT / "docs/reference/config.md").read_text(), flags=re.MULTILINE)
     part = next(chapter for chapter in text if chapter.startswith(f"{heading}\n"))
     documented = set(re.findall(r"`(\w+)`", part))
     assert {entry.name for entry in dataclasses.fields(section)} <= documented
