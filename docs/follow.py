@@ -26,6 +26,7 @@ BLOCK = re.compile(
     r"(?:```(?P<language>\w+)\n(?P<body>.*?)^```$(?P<shown>\n+```text\n.*?^```$)?|!\[[^\]]*\]\((?P<image>[^)]+)\))",
     re.MULTILINE | re.DOTALL,
 )
+PROGRESS = re.compile(r"\d+%\|")  # a bar of progress says nothing on paper
 WIDEST = 1000  # pixels of a picture in a page
 
 
@@ -70,8 +71,8 @@ def run(commands: str, folder: Path) -> str:
     )
     if ended.returncode:
         raise FollowingError(f"{commands.rstrip()}\nended with {ended.returncode}:\n{ended.stdout}")
-    lines = [line.rsplit("\r", 1)[-1].rstrip() for line in ended.stdout.splitlines()]
-    return "".join(f"{line}\n" for line in lines)
+    lines = [line.rstrip() for line in ended.stdout.split("\n") if not PROGRESS.search(line)]
+    return "\n".join(lines).strip("\n") + "\n"
 
 
 def shrink(source: Path, target: Path) -> None:
