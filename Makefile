@@ -9,7 +9,7 @@ DATA ?= $(HSIPIPE_MIRROR)
 # GPUs of this machine; with none, jobs made for a GPU share the cores instead of queueing for one.
 GPUS ?= $(shell nvidia-smi -L 2>/dev/null | grep -c '^GPU ')
 
-.PHONY: run test env lint format lock report bench fault-test slurm-test
+.PHONY: run test env lint format lock report bench docs fault-test slurm-test
 
 run: env  ## run the demo: simulated scenes, every denoiser, tables, figures, report
 	$(BIN)/snakemake --configfile $(CONFIG) --resources gpu=$(GPUS)
@@ -51,6 +51,11 @@ format: env
 
 report: env  ## the report of what was run
 	$(BIN)/snakemake --configfile $(CONFIG) --report report.zip
+
+# The variable silences an advertisement of a rival that one of the packages prints.
+docs: env  ## the site of the documentation: site/index.html needs no server and no network
+	DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python docs/screenshots.py --output site/images
 
 lock: env  ## renew the exact pins
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-header --no-annotate \

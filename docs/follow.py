@@ -67,7 +67,12 @@ def run(commands: str, folder: Path) -> str:
     """What commands print, errors and all, in the order of a terminal."""
     environment = {**os.environ, "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(
-        ["bash", "-ec", commands], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ["bash", "-ec", commands],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     if ended.returncode:
         raise FollowingError(f"{commands.rstrip()}\nended with {ended.returncode}:\n{ended.stdout}")
@@ -90,7 +95,9 @@ def main() -> int:
     """Follow the pages named on the command line; 1 if one fails or, with --check, prints something else."""
     parser = argparse.ArgumentParser(description="Run the commands of tutorials and keep what they print.")
     parser.add_argument("pages", nargs="+", type=Path)
-    parser.add_argument("--folder", type=Path, required=True, help="a copy of the repository in which `make run` has ended")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="a copy of the repository in which `make run` has ended"
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a page prints something else")
     options = parser.parse_args()
     failed = False
@@ -102,7 +109,9 @@ def main() -> int:
             print(f"{page}: {error}", file=sys.stderr)
             failed = True
             continue
-        difference = list(difflib.unified_diff(old.splitlines(), new.splitlines(), str(page), "today", lineterm="", n=0))
+        difference = list(
+            difflib.unified_diff(old.splitlines(), new.splitlines(), str(page), "today", lineterm="", n=0)
+        )
         print("\n".join(difference) or f"{page}: as it stands")
         if options.check:
             failed |= bool(difference)

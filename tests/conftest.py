@@ -1,7 +1,10 @@
 """Fixtures that all tests share."""
 
+import importlib
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -18,6 +21,16 @@ def real_data() -> Path:
     if not (folder / "abu").is_dir():
         pytest.skip("the real scenes are not on this machine")
     return folder
+
+
+@pytest.fixture(scope="session")
+def docs_generator() -> ModuleType:
+    """The module docs/generate/pages.py, which makes the pages of the reference of the code."""
+    sys.path.insert(0, str(ROOT / "docs" / "generate"))
+    try:
+        return importlib.import_module("pages")
+    finally:
+        sys.path.remove(str(ROOT / "docs" / "generate"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

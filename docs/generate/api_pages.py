@@ -35,7 +35,8 @@ def pages() -> dict[str, str]:
         [
             "# Python API\n",
             "What the workflow and the command line are made of, from the docstrings. For images in memory begin with",
-            "[from Python](../../guides/python.md). Arrays are (bands, rows, cols), batches (B, C, H, W), spectra (N, C).\n",
+            "[from Python](../../guides/python.md). Arrays are (bands, rows, cols), batches (B, C, H, W), spectra",
+            "(N, C).\n",
             table(("package", "what it is for"), rows),
         ]
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pieces import ROOT, table
-
 from links import OUTSIDE, site_links
+from pieces import ROOT, table
 
 
 def pages() -> dict[str, str]:

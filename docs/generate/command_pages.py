@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from hsipipe.cli import make_parser
-
 from pieces import table
+
+from hsipipe.cli import make_parser
 
 
 def page() -> str:
@@ -17,7 +17,8 @@ def page() -> str:
     overview = [(f"[`{name}`](#hsipipe-{name})", helps.get(name, "")) for name in verbs.choices]
     lines = [
         "# Commands\n",
-        "`hsipipe VERB --help` prints what stands here. Exit codes: 0 for success, 2 for what you can mend (one line says what",
+        "`hsipipe VERB --help` prints what stands here. Exit codes: 0 for success, 2 for what you can mend",
+        "(one line says what",
         "and how), 1 for a fault of the program or a result that is not as recorded. `--debug` shows the traceback.\n",
         table(("verb", "what it does"), overview),
     ]
@@ -35,7 +36,11 @@ def _usage(verb: argparse.ArgumentParser) -> list[str]:
 
 
 def _name(action: argparse.Action) -> str:
-    words = action.metavar if isinstance(action.metavar, str) else (action.dest if not action.option_strings else action.dest.upper())
+    words = (
+        action.metavar
+        if isinstance(action.metavar, str)
+        else (action.dest if not action.option_strings else action.dest.upper())
+    )
     if not action.option_strings:
         return f"`{words}`"
     value = "" if action.nargs == 0 else f" {words}"

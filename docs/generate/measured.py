@@ -9,10 +9,10 @@ from pathlib import Path
 from statistics import fmean
 
 import yaml
+from pieces import ROOT, table
+
 from hsipipe.methods import Method, find_method, methods_of
 from hsipipe.metrics.registry import METRICS
-
-from pieces import ROOT, table
 
 Rows = list[dict[str, str]]
 # Names of rows in the benchmarks that are no method's own.
@@ -35,6 +35,10 @@ def method_of(task: str, variant: str) -> str | None:
     plain = variant.replace("-", "_").replace(" ", "_")
     fitting = [name for name in methods_of(task) if plain == name or plain.startswith(f"{name}_")]
     return max(fitting, key=len, default=None)
+
+
+def _link(name: str) -> str:
+    return f"[benchmarks/{name}.md](../../../benchmarks/{name}.md)"
 
 
 def _means(rows: Rows, keys: Iterable[str], column: str) -> dict[tuple[str, ...], float]:
@@ -62,8 +66,10 @@ def _competes(task: str) -> Callable[[str], bool]:
     return competes
 
 
-def _compared(method: Method, name: str, by: str, who: str, columns: list[tuple[str, str, str, bool]], unit: str) -> str:
-    """A table of a benchmark: per case (or all together) the rows of a method, its scores, and its place by the first."""
+def _compared(
+    method: Method, name: str, by: str, who: str, columns: list[tuple[str, str, str, bool]], unit: str
+) -> str:
+    """A table of a benchmark: per case, or all together, a method's rows, its scores, and its place by the first."""
     rows = _rows(name)
     rivals = _competes(method.task)
     lines = []
@@ -75,14 +81,17 @@ def _compared(method: Method, name: str, by: str, who: str, columns: list[tuple[
         for variant in ranked:
             if method_of(method.task, variant) != method.name:
                 continue
-            shown = [format(scores[column][variant,], decimals) if (variant,) in scores[column] else "" for column, _, decimals, _ in columns]
+            shown = [
+                format(scores[column][variant,], decimals) if (variant,) in scores[column] else ""
+                for column, _, decimals, _ in columns
+            ]
             place = _place(ranked, variant, higher=higher, rivals=rivals)
             lines.append(([case] if by else []) + [f"`{variant}`", *shown, place])
     if not lines:
         return ""
     headings = ([by] if by else []) + ["row", *(heading for _, heading, _, _ in columns), "place"]
     body = table(headings, lines, right=[heading for _, heading, _, _ in columns])
-    return f"From [benchmarks/{name}.md](../../../benchmarks/{name}.md), {unit}; the place is by the first score:\n\n{body}"
+    return f"From {_link(name)}, {unit}; the place is by the first score:\n\n{body}"
 
 
 def from_benchmarks(method: Method) -> str:
@@ -92,24 +101,37 @@ def from_benchmarks(method: Method) -> str:
         parts = [_compared(method, "denoising", "case", "method", columns, "means over seven real scenes")]
     elif method.task == "fusion":
         columns = [("psnr", "PSNR, dB", ".2f", True), ("sam", "SAM, °", ".2f", False), ("cpu_s", "CPU s", ".2f", False)]
-        parts = [_compared(method, "fusion", "", "variant", columns, "means over its scenes, PSF Gaussian, ratio 4, four bands")]
+        parts = [
+            _compared(
+                method, "fusion", "", "variant", columns, "means over its scenes, PSF Gaussian, ratio 4, four bands"
+            )
+        ]
     elif method.task == "segmentation":
-        columns = [("nmi", "NMI", ".3f", True), ("ari", "ARI", ".3f", True), ("hungarian_oa", "OA, best matching", ".3f", True)]
+        columns = [
+            ("nmi", "NMI", ".3f", True),
+            ("ari", "ARI", ".3f", True),
+            ("hungarian_oa", "OA, best matching", ".3f", True),
+        ]
         parts = [_compared(method, "clustering", "scene", "variant", columns, "means over seeds and latents")]
         columns = [("oa", "OA, %", ".2f", True), ("aa", "AA, %", ".2f", True), ("cpu_s", "CPU s", ".1f", False)]
         parts.append(_compared(method, "classification", "case", "method", columns, "means over seeds"))
-        if hasattr(method, "settings") and "latent" in method.settings:
-            parts.append("[benchmarks/spectral_autoencoders.md](../../../benchmarks/spectral_autoencoders.md) has its errors and speed beside the other autoencoders'.\n")
+        if "latent" in method.settings:
+            parts.append(f"{_link('spectral_autoencoders')} has its errors and speed beside the other autoencoders'.\n")
     else:
         rows = _rows("representation_folds")
         means = _means(rows, ["variant", "metric"], "value")
-        named = [name for name in dict.fromkeys(row["variant"] for row in rows) if method_of(method.task, name) == method.name]
-        metrics = [name for name in dict.fromkeys(row["metric"] for row in rows)]
+        named = [
+            name
+            for name in dict.fromkeys(row["variant"] for row in rows)
+            if method_of(method.task, name) == method.name
+        ]
+        metrics = list(dict.fromkeys(row["metric"] for row in rows))
         lines = [(f"`{name}`", *(f"{means[name, metric]:.1f}" for metric in metrics)) for name in named]
-        body = table(("row", *(METRICS[name].label for name in metrics)), lines, right=[METRICS[name].label for name in metrics])
+        body = table(
+            ("row", *(METRICS[name].label for name in metrics)), lines, right=[METRICS[name].label for name in metrics]
+        )
         parts = [
-            "From [benchmarks/representation_folds.md](../../../benchmarks/representation_folds.md), percent, means over 15 runs "
-            f"on patches of the Indian Pines subset:\n\n{body}"
+            f"From {_link('representation_folds')}, percent, means of 15 runs on patches of Indian Pines:\n\n{body}"
             if body
             else ""
         ]
@@ -125,7 +147,9 @@ def from_papers(method: Method, results: Path) -> str:
         own = {name for name, given in variants.items() if _method_in(method.task, name, given) == method.name}
         for path in sorted(config.parent.glob("tables/*.csv")):
             with open(path, newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.DictReader(file) if row.get("variant") in own and row.get("metric") in METRICS]
+                rows = [
+                    row for row in csv.DictReader(file) if row.get("variant") in own and row.get("metric") in METRICS
+                ]
             task = (paper.get("tables") or {}).get(path.stem, {}).get("task")
             if rows and task == method.task:
                 parts.append(_paper_table(paper["paper"], path, rows))
@@ -143,10 +167,12 @@ def _paper_table(paper: str, path: Path, rows: Rows) -> str:
             f"`{row['variant']}`",
             row["case"],
             METRICS[row["metric"]].heading,
-            format(float(row["mean"]), METRICS[row["metric"]].format) + (f" ± {float(row['sd']):.2g}" if row["sd"] else ""),
+            format(float(row["mean"]), METRICS[row["metric"]].format)
+            + (f" ± {float(row['sd']):.2g}" if row["sd"] else ""),
         )
         for row in rows
         if row["mean"]
     ]
-    source = f"From `{path.relative_to(path.parents[4]).as_posix()}`, the study `{paper}` as it was run where this page was made:"
+    file = path.relative_to(path.parents[4]).as_posix()
+    source = f"From `{file}`, the study `{paper}` as it was run where this page was made:"
     return f"{source}\n\n{table(('variant', 'case', 'metric', 'score'), lines, right=['score'])}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hsipipe.methods import RESOURCES, Method, methods_of, tasks, training_entries
-
-from pieces import ROOT, cell, table
 from measured import from_benchmarks, from_papers
+from pieces import ROOT, cell, table
 from settings_tables import method_settings_table
+
+from hsipipe.methods import RESOURCES, Method, methods_of, tasks, training_entries
 
 KINDS = {
     "direct": "needs no fitting",
@@ -35,7 +35,8 @@ def pages() -> dict[str, str]:
 def _overview() -> str:
     lines = [
         "# Methods\n",
-        "Every method of every task, from its `method.yaml`: the file that the workflow, `hsipipe methods` and this page read.",
+        "Every method of every task, from its `method.yaml`: the file that the workflow, `hsipipe methods`",
+        "and this page read.",
         "The command line shows the same: `hsipipe methods`. A method of yours joins them by its folder:",
         "[write a method](../../guides/methods.md).\n",
     ]
@@ -57,14 +58,22 @@ def _page(method: Method) -> str:
         ("arrays", {"torch": "torch tensors", "numpy": "NumPy; its runs do not load torch"}[method.backend]),
     ]
     if method.needs:
-        facts.append(("needs", "a trained variant of " + " or ".join(f"[`{name}`]({name}.md)" for name in method.needs)))
-    lines = [f"# {method.title}\n", f"`{method.name}`\n", table(("", ""), facts)]
+        facts.append(
+            ("needs", "a trained variant of " + " or ".join(f"[`{name}`]({name}.md)" for name in method.needs))
+        )
+    lines = [
+        f"# {method.title}\n",
+        f"`{method.name}`\n",
+        "\n".join(f"- **{name}**: {text}" for name, text in facts) + "\n",
+    ]
     lines += ["## From\n", cell(method.citation) if method.citation else "Nowhere: a rival that needs no paper.", ""]
-    lines += ["## Departures from it\n", *(f"- {cell(text)}" for text in method.deviations or ("None.",)), ""]
+    if method.deviations:
+        lines += ["## Departures from it\n", *(f"- {cell(text)}" for text in method.deviations), ""]
     lines += ["## Settings\n", *_settings(method)]
     if method.resources:
         rows = [
-            (f"`{step}`", *(needs.get(name, "") for name in RESOURCES)) for step, needs in sorted(method.resources.items(), reverse=True)
+            (f"`{step}`", *(needs.get(name, "") for name in RESOURCES))
+            for step, needs in sorted(method.resources.items(), reverse=True)
         ]
         lines += ["## What a job asks for\n", table(("step", *(UNITS[name] for name in RESOURCES)), rows)]
     lines += ["## Measured\n", _measured(method)]
@@ -78,7 +87,9 @@ def _settings(method: Method) -> list[str]:
     parts = [method_settings_table(own) or "It has none of its own.\n"]
     changed = {name: method.settings[name] for name in inherited if method.settings[name] != inherited[name]}
     if inherited:
-        parts.append("It is trained by the training loop and has [all settings of the training](../../training.md) besides.")
+        parts.append(
+            "It is trained by the training loop and has [all settings of the training](../../training.md) besides."
+        )
     if changed:
         parts.append("These differ from the loop's own:\n\n" + method_settings_table(changed))
     parts.append(f"Give them in a config, `{{method: {method.name}, SETTING: VALUE}}`, or as `--set SETTING=VALUE`.\n")

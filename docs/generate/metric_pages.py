@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from pieces import table
+
 from hsipipe.metrics.definitions import DEFINITIONS
 from hsipipe.metrics.registry import METRICS
 from hsipipe.report import costs
-
-from pieces import table
 
 _RECONSTRUCTION = ("mpsnr", "psnr", "ssim", "sam", "rmse", "ergas")
 GROUPS = {
@@ -37,8 +37,10 @@ def metrics_page() -> str:
     """All metrics by task: name, print, unit, direction, digits, definition and the function that computes it."""
     lines = [
         "# Metrics\n",
-        "Names as a config, `--metric` and `scores.csv` have them. A table prints label and unit, an arrow to the better, and so",
-        "many decimals. What the field computes otherwise: [metrics and their conventions](../explanation/metrics.md).\n",
+        "Names as a config, `--metric` and `scores.csv` have them. A table prints label and unit, an arrow to",
+        "the better, and so",
+        "many decimals. What the field computes otherwise: [metrics and their",
+        "conventions](../explanation/metrics.md).\n",
     ]
     for task, names in GROUPS.items():
         rows = []
@@ -46,7 +48,14 @@ def metrics_page() -> str:
             metric = METRICS[name]
             digits = "4 significant" if metric.decimals is None else metric.decimals
             rows.append(
-                (f"`{name}`", metric.label, metric.unit or "-", BETTER[metric.higher_is_better], digits, DEFINITIONS[name])
+                (
+                    f"`{name}`",
+                    metric.label,
+                    metric.unit or "-",
+                    BETTER[metric.higher_is_better],
+                    digits,
+                    DEFINITIONS[name],
+                )
             )
         lines += [f"## {task}\n", table(("name", "printed as", "unit", "better", "decimals", "definition"), rows)]
     return "\n".join(lines)
@@ -61,8 +70,10 @@ def costs_page() -> str:
     return "\n".join(
         [
             "# Costs\n",
-            "What a run costs, for the `costs` of a table and the `cost` of a claim. All of it stands in `run.json` beside the",
-            "scores of a run; tables of costs are files of their own, since seconds differ from run to run and scores do not.\n",
+            "What a run costs, for the `costs` of a table and the `cost` of a claim. All of it stands in",
+            "`run.json` beside the",
+            "scores of a run; tables of costs are files of their own, since seconds differ from run to run and",
+            "scores do not.\n",
             table(("name", "heading", "in run.json", "decimals", "what it is"), rows),
         ]
     )

@@ -44,7 +44,7 @@ def _yaml(given: Any) -> str:
 
 
 def prose(docstring: str | None) -> str:
-    """A docstring as paragraphs: indentation and the sections (Args, Returns, Raises) left out, names in code spans kept."""
+    """A docstring as paragraphs: without indentation and without its sections (Args, Returns, Raises)."""
     if not docstring:
         return ""
     lines = docstring.expandtabs().splitlines()

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from hsipipe.scenes.catalogue import SceneEntry, read_catalogue
-
 from pieces import ROOT, table
+
+from hsipipe.scenes.catalogue import SceneEntry, read_catalogue
 
 
 def page() -> str:
     """The catalogue: scene, what it is, roles of its files, bytes, licence, and the addresses of every file."""
     entries = read_catalogue(ROOT / "config" / "scenes.tsv")
-    rows = [(f"`{name}`", _notes(entry), _roles(entry), _size(entry), _licences(entry)) for name, entry in entries.items()]
+    rows = [
+        (f"`{name}`", _notes(entry), _roles(entry), _size(entry), _licences(entry)) for name, entry in entries.items()
+    ]
     lines = [
         "# Scenes\n",
-        "What `config/scenes.tsv` can download. A config names a scene; the workflow fetches it, checks its SHA-256, and reads it.",
-        "Without a network: `--config mirror=FOLDER`, with the files under any names. A scene keeps the licence of its provider;",
+        "What `config/scenes.tsv` can download. A config names a scene; the workflow fetches it, checks its",
+        "SHA-256, and reads it.",
+        "Without a network: `--config mirror=FOLDER`, with the files under any names. A scene keeps the",
+        "licence of its provider;",
         "*not stated* means that the provider states none.\n",
         table(("scene", "what it is", "files", "bytes", "licence"), rows, right=["bytes"]),
         "## Files\n",
     ]
     for name, entry in entries.items():
         rows = [
-            (f"`{file.file}`", file.role, f"{file.bytes:,}" if file.bytes else "not stated", f"`{file.url}`", f"`{file.sha256[:12]}...`" if file.sha256 else "recorded at the first download")
+            (
+                f"`{file.file}`",
+                file.role,
+                f"{file.bytes:,}" if file.bytes else "not stated",
+                f"`{file.url}`",
+                f"`{file.sha256[:12]}...`" if file.sha256 else "recorded at the first download",
+            )
             for file in entry.downloads
         ]
         lines += [f"### {name}\n", table(("file", "role", "bytes", "from", "SHA-256"), rows, right=["bytes"])]
@@ -29,7 +39,14 @@ def page() -> str:
 
 
 def _notes(entry: SceneEntry) -> str:
-    return "; ".join(dict.fromkeys(file.note for file in entry.files if file.note and file.role in ("image", "archive", "labels"))) or entry.files[0].note
+    return (
+        "; ".join(
+            dict.fromkeys(
+                file.note for file in entry.files if file.note and file.role in ("image", "archive", "labels")
+            )
+        )
+        or entry.files[0].note
+    )
 
 
 def _roles(entry: SceneEntry) -> str:

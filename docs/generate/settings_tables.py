@@ -7,17 +7,20 @@ import importlib
 import re
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from pieces import cell, table, value
+
 from hsipipe.metrics.registry import METRICS
 from hsipipe.report.costs import COSTS
 from hsipipe.settings import LIMITS, WORDS, as_plain
 
-from pieces import cell, table, value
-
-MARK = re.compile(r"^<!-- settings: (?P<module>[\w.]+):(?P<name>\w+)(?: without (?P<without>[\w, ]+))? -->$", re.MULTILINE)
+MARK = re.compile(
+    r"^<!-- settings: (?P<module>[\w.]+):(?P<name>\w+)(?: without (?P<without>[\w, ]+))? -->$", re.MULTILINE
+)
+NULL = ", or null"
 
 
 def fill(text: str) -> str:
-    """A page with each mark `<!-- settings: MODULE:CLASS [without KEY, KEY] -->` replaced by the table of that class."""
+    """A page with the table of a class in place of each mark `<!-- settings: MODULE:CLASS [without KEY, KEY] -->`."""
     return MARK.sub(lambda found: _of(found["module"], found["name"], found["without"] or ""), text)
 
 
@@ -33,15 +36,17 @@ def settings_table(cls: type, *, leave_out: list[str] | tuple[str, ...] = ()) ->
     for item in dataclasses.fields(cls):
         if not item.init or item.name in leave_out:
             continue
-        rows.append(
-            (f"`{item.name}`", _meaning(item.metadata), _type(hints[item.name], item.metadata), _default(item))
-        )
+        rows.append((f"`{item.name}`", _meaning(item.metadata), _type(hints[item.name], item.metadata), _default(item)))
     return table(("key", "meaning", "type", "default"), rows)
 
 
 def _meaning(metadata: Any) -> str:
     # Braces and brackets of examples would be read as Markdown.
-    return re.sub(r"(\{[^}]*\})", r"`\1`", metadata.get("meaning", "")) if "`" not in metadata.get("meaning", "") else metadata["meaning"]
+    return (
+        re.sub(r"(\{[^}]*\})", r"`\1`", metadata.get("meaning", ""))
+        if "`" not in metadata.get("meaning", "")
+        else metadata["meaning"]
+    )
 
 
 def _default(item: dataclasses.Field) -> str:
@@ -62,7 +67,9 @@ def _given(made: Any) -> Any:
 
 
 def _type(annotation: Any, metadata: Any) -> str:
-    text = _words(annotation)
+    text, null = _words(annotation), ""
+    if text.endswith(NULL):
+        text, null = text.removesuffix(NULL), NULL
     if (choices := metadata.get("choices")) is not None:
         if tuple(choices) == tuple(METRICS):
             text += ": names of [metrics](metrics.md)"
@@ -71,20 +78,24 @@ def _type(annotation: Any, metadata: Any) -> str:
         else:
             text += ": " + ", ".join(f"`{choice}`" for choice in choices)
     limits = [f"{words} {metadata[name]:g}" for name, (_, words) in LIMITS.items() if name in metadata]
-    limits += [words for name, words in (("nonempty", "not empty"), ("distinct", "all different")) if metadata.get(name)]
-    return ", ".join([text, *limits])
+    limits += [
+        words for name, words in (("nonempty", "not empty"), ("distinct", "all different")) if metadata.get(name)
+    ]
+    return ", ".join([text, *limits]) + null
 
 
 def _words(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if annotation in WORDS:
-        return {bool: "true or false", int: "whole number", float: "number", str: "text"}.get(annotation, WORDS[annotation])
+        return {bool: "true or false", int: "whole number", float: "number", str: "text"}.get(
+            annotation, WORDS[annotation]
+        )
     if annotation is Any:
         return "any"
     if origin is Literal:
         return ", ".join(f"`{option}`" for option in arguments)
     if dataclasses.is_dataclass(annotation):
-        return "keys, see below" if annotation.__name__ != "PublishedSettings" else "keys, see below"
+        return "keys, see below"
     if origin in (list, tuple) and (origin is list or arguments[-1] is Ellipsis):
         return f"list of {_plural(_words(arguments[0]))}"
     if origin is tuple:
@@ -93,7 +104,7 @@ def _words(annotation: Any) -> str:
         return f"names with {_plural(_words(arguments[1]))}" if arguments[1] is not Any else "names with values"
     options = [option for option in arguments if option is not type(None)]
     words = " or ".join(_words(option) for option in options) if options else "value"
-    return f"{words}, or null" if len(options) < len(arguments) else words
+    return words + NULL if len(options) < len(arguments) else words
 
 
 def _plural(word: str) -> str:
@@ -112,5 +123,7 @@ def method_settings_table(settings: dict[str, dict[str, Any]]) -> str:
         limits = [f"{word} {entry[key]:g}" for key, (_, word) in LIMITS.items() if key in entry]
         if entry.get("null") or entry.get("default") is None:
             limits.append("or null")
-        rows.append((f"`{name}`", cell(entry.get("meaning", "")), ", ".join([text, *limits]), value(entry.get("default"))))
+        rows.append(
+            (f"`{name}`", cell(entry.get("meaning", "")), ", ".join([text, *limits]), value(entry.get("default")))
+        )
     return table(("setting", "meaning", "type", "default"), rows)
