@@ -200,7 +200,8 @@ class PaperSettings:
     citation: str = field(default="", metadata={"meaning": "what the study reproduces"})
     size: str | int | None = field(default=None, metadata={"meaning": "which of `sizes`; the first if absent"})
     sizes: dict[str, dict[str, Any]] = field(
-        default_factory=dict, metadata={"meaning": "name -> keys of this file that a size of the study replaces, mapping by mapping"}
+        default_factory=dict,
+        metadata={"meaning": "name -> keys of this file that a size of the study replaces, mapping by mapping"},
     )
     seeds: list[int] = field(
         default_factory=lambda: [0],

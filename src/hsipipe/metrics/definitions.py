@@ -4,8 +4,7 @@ DEFINITIONS = {
     "mpsnr": "Mean over bands of 10 log10(1 / MSE_b), at most 150 dB: the field's usual PSNR.",
     "psnr": "10 log10(1 / MSE) of one MSE over all bands and valid pixels, at most 150 dB; never above MPSNR.",
     "peer_psnr": (
-        "As the paper denoising-peft averages it: of the MSE of each batch of 8 items, then the mean over "
-        "batches."
+        "As the paper denoising-peft averages it: of the MSE of each batch of 8 items, then the mean over batches."
     ),
     "ssim": (
         "Structural similarity, mean over bands: Gaussian window of 11 x 11, sigma 1.5, K1 = 0.01, K2 = 0.03 "
@@ -16,8 +15,7 @@ DEFINITIONS = {
         "in the scene's units."
     ),
     "sam_original": (
-        "The same after the scaling of the bands was undone: the angle between spectra in the scene's own "
-        "units."
+        "The same after the scaling of the bands was undone: the angle between spectra in the scene's own units."
     ),
     "mse": "Mean squared error over all bands and valid pixels, data scaled to [0, 1].",
     "rmse": "Root of the mean squared error over all bands and valid pixels.",
@@ -35,8 +33,7 @@ DEFINITIONS = {
     "hsi_rmse": "Root mean square of the HSI less the fused cube blurred and decimated.",
     "hsi_snr": "10 log10 of the HSI's mean square over that of the difference.",
     "hsi_noise_ratio": (
-        "That difference over the noise of the HSI: near 1, the cube explains it; below 1, it follows the "
-        "noise."
+        "That difference over the noise of the HSI: near 1, the cube explains it; below 1, it follows the noise."
     ),
     "msi_rmse": "Root mean square of the MSI less the fused cube seen through the spectral response.",
     "msi_snr": "10 log10 of the MSI's mean square over that of the difference.",
@@ -63,8 +60,7 @@ DEFINITIONS = {
     "probe_5": "Balanced accuracy of the probe fitted with 5 % of the training labels, mean of three draws.",
     "probe_10": "Balanced accuracy of the probe fitted with 10 % of the training labels, mean of three draws.",
     "probe_leaky": (
-        "The probe with folds drawn at random, individuals in training and test: too high, for comparison "
-        "only."
+        "The probe with folds drawn at random, individuals in training and test: too high, for comparison only."
     ),
     "knn5": "Balanced accuracy of the 5 nearest neighbours by angle among the training embeddings.",
     "knn20": "Balanced accuracy of the 20 nearest neighbours by angle among the training embeddings.",
@@ -80,14 +76,12 @@ DEFINITIONS = {
     "silhouette_null": "The silhouette with classes shuffled, mean of 19.",
     "eta2": "Share of the variance of a dimension that lies between classes, mean over dimensions.",
     "kruskal_share": (
-        "Share of dimensions that differ between classes by Kruskal and Wallis, after correction for their "
-        "number."
+        "Share of dimensions that differ between classes by Kruskal and Wallis, after correction for their number."
     ),
     "permanova_r2": "Share of the cosine distances' sum of squares that lies between classes (Anderson, 2001).",
     "permanova_p": "p of that share among 199 permutations of the classes.",
     "planted_rank": (
-        "Rank of the best planted window of wavelengths by what the probe's margin loses without it; 1: "
-        "first."
+        "Rank of the best planted window of wavelengths by what the probe's margin loses without it; 1: first."
     ),
     "planted_effect": "What the probe's margin loses without that window.",
     "recall": "Share of a class's pixels that were found, mean over classes in tables.",
