@@ -9,7 +9,7 @@ DATA ?= $(HSIPIPE_MIRROR)
 # GPUs of this machine; with none, jobs made for a GPU share the cores instead of queueing for one.
 GPUS ?= $(shell nvidia-smi -L 2>/dev/null | grep -c '^GPU ')
 
-.PHONY: run test env lint format lock report bench fault-test slurm-test
+.PHONY: run test env lint format lock report bench docs fault-test slurm-test
 
 run: env  ## run the demo: simulated scenes, every denoiser, tables, figures, report
 	$(BIN)/snakemake --configfile $(CONFIG) --resources gpu=$(GPUS)
@@ -31,7 +31,7 @@ test: env  ## all tests
 
 # AT_ONCE=4 for a machine with many cores. Small disks of their own are mounted by root; others go without.
 AT_ONCE ?= 1
-fault-test: env  ## kill, fill up and damage a small study in 30 ways; see docs/faults.md
+fault-test: env  ## kill, fill up and damage a small study in 30 ways; see docs/guides/faults.md
 	$(BIN)/python tests/faults/run.py --at-once $(AT_ONCE) --report benchmarks
 
 slurm-test: env  ## the demo on a SLURM of one node, disturbed; needs root. STUDY=quick: a small study instead
@@ -51,6 +51,11 @@ format: env
 
 report: env  ## the report of what was run
 	$(BIN)/snakemake --configfile $(CONFIG) --report report.zip
+
+# The variable silences an advertisement of a rival that one of the packages prints.
+docs: env  ## the site of the documentation: site/index.html needs no server and no network
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python docs/screenshots.py --output site/images
 
 lock: env  ## renew the exact pins
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-header --no-annotate \

@@ -78,8 +78,8 @@ PSNR and SAM as the paper computes them (8 bits); CPU seconds on one thread ({ma
 the truth included. Degradation of the paper: Gaussian PSF, ratio 4, four bands, SNR 35 and 40 dB. `program`: the
 paper's own program, run on these scenes on two loaded cores. Written by `make bench`. The settings of
 spectramorph-fast were chosen on the first three scenes by the truth, the constants of subspace-map as
-[its page](../docs/methods/subspace_map.md) tells; abu-airport-1, abu-airport-2 and abu-urban-4 are checks. gsa, glp,
-sfim, cnmf, hysure and subspace-map-known are told the PSF; an oracle is given the truth.
+[its page](../docs/explanation/methods/subspace_map.md) tells; abu-airport-1, abu-airport-2 and abu-urban-4 are checks.
+gsa, glp, sfim, cnmf, hysure and subspace-map-known are told the PSF; an oracle is given the truth.
 """
 COLUMNS = ("scene", "variant", "psnr", "sam", "mpsnr", "inner_psnr", "cpu_s", "wall_s", "peak_mb")
 

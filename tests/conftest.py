@@ -1,8 +1,11 @@
 """Fixtures that all tests share."""
 
+import importlib
 import os
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -44,6 +47,16 @@ def browser():
         browser = playwright.chromium.launch(executable_path=found, args=[*BROWSER_OPTIONS])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def docs_generator() -> ModuleType:
+    """The module docs/generate/pages.py, which makes the pages of the reference of the code."""
+    sys.path.insert(0, str(ROOT / "docs" / "generate"))
+    try:
+        return importlib.import_module("pages")
+    finally:
+        sys.path.remove(str(ROOT / "docs" / "generate"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

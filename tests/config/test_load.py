@@ -2,7 +2,6 @@ import copy
 import dataclasses
 import inspect
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,26 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hsipipe.cases.pixels import PixelSplitSettings
-from hsipipe.cases.split import SplitSettings
 from hsipipe.config.definitions import check_definitions, definitions, load_papers
 from hsipipe.config.load import load_paper, read_config
-from hsipipe.config.sections import (
-    ClaimSettings,
-    FigureSettings,
-    PaperSettings,
-    PublishedSettings,
-    SceneSettings,
-    SimulateSettings,
-    SpecimenSettings,
-    TableSettings,
-)
+from hsipipe.config.sections import PublishedSettings, SimulateSettings
 from hsipipe.errors import UserError
 from hsipipe.scenes.simulate import simulate_scene
-from hsipipe.tasks.denoising.settings import CaseSettings
-from hsipipe.tasks.fusion.settings import CaseSettings as FusionCaseSettings
-from hsipipe.tasks.representation.settings import CaseSettings as RepresentationCaseSettings
-from hsipipe.tasks.segmentation.settings import CaseSettings as SegmentationCaseSettings
 
 ROOT = Path(__file__).parent.parent.parent
 STUDY = yaml.safe_load("""
@@ -331,28 +315,3 @@ def test_a_file_that_is_no_config(tmp_path):
         (tmp_path / "wrong.yaml").write_text(text)
         with pytest.raises(UserError, match=message):
             read_config(tmp_path / "wrong.yaml")
-
-
-@pytest.mark.parametrize(
-    ("heading", "section"),
-    [
-        ("The study", PaperSettings),
-        ("scenes.NAME", SceneSettings),
-        ("scenes.NAME", SimulateSettings),
-        ("denoising.cases.NAME", CaseSettings),
-        ("denoising.cases.NAME", SplitSettings),
-        ("fusion.cases.NAME", FusionCaseSettings),
-        ("segmentation.cases.NAME", SegmentationCaseSettings),
-        ("segmentation.cases.NAME", PixelSplitSettings),
-        ("representation.cases.NAME", RepresentationCaseSettings),
-        ("scenes.NAME", SpecimenSettings),
-        ("tables.NAME", TableSettings),
-        ("figures.NAME", FigureSettings),
-        ("claims", ClaimSettings),
-    ],
-)
-def test_the_documentation_has_every_key(heading, section):
-    text = re.split(r"^## ", (ROOT / "docs/config.md").read_text(), flags=re.MULTILINE)
-    part = next(chapter for chapter in text if chapter.startswith(f"{heading}\n"))
-    documented = set(re.findall(r"`(\w+)`", part))
-    assert {entry.name for entry in dataclasses.fields(section)} <= documented

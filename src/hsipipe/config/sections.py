@@ -117,7 +117,7 @@ class FigureSettings:
     """A figure of a task."""
 
     task: str = field(metadata={"meaning": "the task that draws it"})
-    kind: str = field(metadata={"meaning": "which of the task's figures, see docs/config.md"})
+    kind: str = field(metadata={"meaning": "which of the task's figures, by the table below"})
     case: str = field(metadata={"meaning": "the case it shows"})
     title: str = field(default="", metadata={"meaning": "heading"})
     variants: list[str] | None = field(
@@ -200,7 +200,8 @@ class PaperSettings:
     citation: str = field(default="", metadata={"meaning": "what the study reproduces"})
     size: str | int | None = field(default=None, metadata={"meaning": "which of `sizes`; the first if absent"})
     sizes: dict[str, dict[str, Any]] = field(
-        default_factory=dict, metadata={"meaning": "name -> keys of this file that a size of the study replaces"}
+        default_factory=dict,
+        metadata={"meaning": "name -> keys of this file that a size of the study replaces, mapping by mapping"},
     )
     seeds: list[int] = field(
         default_factory=lambda: [0],

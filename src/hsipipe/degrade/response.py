@@ -1,7 +1,7 @@
 """Spectral response of a multispectral sensor, sampled at the bands of a hyperspectral one: M = S X.
 
-Sensors are told by band edges (`sensors.csv`: IKONOS, WorldView-2 and -3), by centres and FWHM, by measured curves, or
-by a ready matrix.
+Sensors are told by band edges (`sensors.csv`: IKONOS, WorldView-2 and -3, Sentinel-2A), by centres and FWHM, by
+measured curves, or by a ready matrix.
 """
 
 from __future__ import annotations

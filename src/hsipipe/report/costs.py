@@ -40,3 +40,20 @@ COSTS = {
     "training_gpu_mb": CostFigure(("memory", "peak_gpu_bytes"), "peak GPU memory of the training job [MiB]", 0, MIB),
     "training_mb": CostFigure(("memory", "total_bytes"), "training step in all, float32 [MiB]", 1, MIB),
 }
+
+# What each is, in a sentence: what the documentation shows.
+DEFINITIONS = {
+    "seconds_per_item": "Wall seconds of applying the method, median over items.",
+    "seconds_to_train": "Wall seconds of the steps of its training; validation and start-up are not in it.",
+    "steps": "Updates of the weights that its training made.",
+    "peak_memory_mb": "Largest memory of the process that applied it, Python and libraries included.",
+    "peak_gpu_memory_mb": "Largest memory that applying it held on the GPU.",
+    "parameters": "Numbers in the network.",
+    "trainable_parameters": "Of these, how many the training changes.",
+    "weights_mb": "Memory of the weights as they are stored, 4-bit ones as such.",
+    "gradients_mb": "Memory of the gradients of the trained parameters.",
+    "optimizer_mb": "Memory of the optimiser's moments.",
+    "activations_mb": "Memory of what a step keeps for its backward pass, counted in float32.",
+    "training_gpu_mb": "Largest memory that the training job held on the GPU, measured.",
+    "training_mb": "Weights, gradients, optimiser and activations together: an account, the same on every device.",
+}

@@ -27,7 +27,11 @@ USED_BY = {
 class CaseSettings(CommonCaseSettings):
     """A denoising case: scenes, split, bands, noise."""
 
-    noise: Any = field(metadata={"meaning": "a preset such as `hyspecnet`, or a list of noise components"})
+    noise: Any = field(
+        metadata={
+            "meaning": "a preset such as `hyspecnet`, a text such as `gaussian:sigma=0.1`, or a list of components"
+        }
+    )
     figure_band: int | None = field(
         default=None,
         metadata={

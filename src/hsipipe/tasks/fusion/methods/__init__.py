@@ -1,1 +1,1 @@
-"""The fusion methods, a folder each; see docs/methods.md."""
+"""The fusion methods, a folder each; see docs/guides/methods.md."""

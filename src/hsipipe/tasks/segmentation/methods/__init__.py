@@ -1,1 +1,1 @@
-"""The segmentation methods, a folder each; see docs/methods.md."""
+"""The segmentation methods, a folder each; see docs/guides/methods.md."""

@@ -1,6 +1,6 @@
 """Subspace MAP: a regression on the MSI that knows the blur, then the most probable deviation from it.
 
-The project's own method; docs/methods/subspace_map.md tells the model, the steps, the figures and the constants. It
+The project's own method; docs/explanation/methods/subspace_map.md tells model, steps, figures and constants. It
 builds on Wei, Dobigeon and Tourneret, "Bayesian fusion of multi-band images", IEEE JSTSP 9(6), 2015,
 doi:10.1109/JSTSP.2015.2407855 (subspace and Gaussian prior), and on Gaussian-process regression (Rasmussen and
 Williams, MIT Press 2006). Noise levels, rank, PSF, regression and prior all come from the pair; nothing is taken from
