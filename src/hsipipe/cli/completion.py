@@ -57,9 +57,9 @@ def prepared(parser: MainParser) -> MainParser:
             elif action.metavar == "TASK" and action.choices is None:
                 action.choices = tasks()
             elif action.metavar in (*FILES, *FILES_TOO):
-                action.complete = shtab.FILE  # type: ignore[attr-defined]
+                action.complete = shtab.FILE
             elif action.metavar in FOLDERS:
-                action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+                action.complete = shtab.DIRECTORY
     return parser
 
 
@@ -68,4 +68,6 @@ def _untrained(task: str, methods: dict, destripe: str) -> list[str]:
     if task == "segmentation":
         return [name for name, method in methods.items() if method.kind == "per-scene"]
     names = [name for name, method in methods.items() if not method.is_fitted and method.kind != "oracle"]
-    return [*names, *(f"{destripe}{name}" for name in names)] if task == "denoising" else names
+    if task != "denoising":
+        return names
+    return [*names, *(f"{destripe}{name}" for name in names if name not in ("noisy", "constant", "destripe"))]

@@ -49,7 +49,7 @@ def add_verbs(verbs: Verbs) -> None:
 
 def plot_file(options: argparse.Namespace) -> None:
     """Draw a file."""
-    from hsipipe.notebook.pictures import check_bands, colour_bands, draw_overview, unlike_pixels
+    from hsipipe.notebook.pictures import PIXELS, check_bands, colour_bands, draw_overview, unlike_pixels
     from hsipipe.report.style import save_figure
     from hsipipe.scenes.readers import read_image
 
@@ -58,7 +58,7 @@ def plot_file(options: argparse.Namespace) -> None:
     pixels = [_pixel(text) for text in options.pixel]
     item = read_image(options.file, key=options.key, layout=options.layout, table=options.table)
     bands = check_bands(item, colour_bands(item, options.colours) if options.colours else wanted)
-    pixels = pixels or unlike_pixels(item, 3)
+    pixels = pixels or unlike_pixels(item, PIXELS)
     save_figure(draw_overview(item, bands, pixels), [options.output])
     if options.json:
         shown = None if item.wavelength_nm is None else [float(item.wavelength_nm[band]) for band in bands]

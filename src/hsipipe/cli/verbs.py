@@ -105,10 +105,10 @@ class Verbs:
     def __init__(self, parser: MainParser) -> None:
         self._parser = parser
         self._parsers = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
-        self._common = argparse.ArgumentParser(add_help=False)
+        self._common = Parser(add_help=False)
         self._common.add_argument("--debug", action="store_true", help="show the traceback of an error")
         self._common.add_argument("--quiet", action="store_true", help="warnings and errors only; no progress")
-        self._arrays = argparse.ArgumentParser(add_help=False)
+        self._arrays = Parser(add_help=False)
         arrays = self._arrays.add_argument_group("bare arrays (.npy, .npz, .mat, .h5)")
         arrays.add_argument("--key", metavar="NAME", help="name of the array in the file, or of the item of a scene")
         arrays.add_argument("--layout", metavar="AXES", help="order of its axes, such as rows-cols-bands")

@@ -88,18 +88,13 @@ def _slow_without_gpu() -> str:
     from hsipipe.workflow_files import workflow_root
 
     counts: dict[str, int] = {}
-    for _, paper in load_papers(workflow_root() / "config"):
-        variants = [variant for by_name in paper.variants.values() for variant in by_name]
-        made_for_it = [name for name in variants if _wants_gpu(paper, name)]
-        if made_for_it:
-            counts[paper.name] = len(made_for_it)
-    told = ", ".join(f"{name} ({count} variants)" for name, count in counts.items())
-    return f"slow here, at the size of their papers: {told}; run `snakemake --resources gpu=0`" if told else ""
-
-
-def _wants_gpu(paper, name: str) -> bool:  # type: ignore[no-untyped-def]
-    found = [by_name[name] for by_name in paper.variants.values() if name in by_name]
-    return any(variant.resources.get("train", {}).get("gpu", 0) > 0 for variant in found)
+    for where, paper in load_papers(workflow_root() / "config"):
+        if "papers/" not in where:  # the demo is made for the CPU
+            continue
+        variants = [variant for by_name in paper.variants.values() for variant in by_name.values()]
+        counts[paper.name] = sum(variant.resources.get("train", {}).get("gpu", 0) > 0 for variant in variants)
+    told = ", ".join(f"{name} ({count} variants)" for name, count in counts.items() if count)
+    return f"slow here, at the size of their papers: {told}; run `snakemake --resources gpu=0`"
 
 
 def _slurm() -> list[Finding]:

@@ -7,9 +7,13 @@ import platform
 import sys
 from importlib import metadata, util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hsipipe import __version__
 from hsipipe.doctor.finding import Finding, probe
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 NEEDED = ("workflow", "simulate")  # extras of the default run: Snakemake, and the simulator of its scenes
 EXTRAS = {
@@ -73,7 +77,7 @@ def _libraries() -> list[Finding]:
     return found
 
 
-def _extra_of(requirement) -> str:  # type: ignore[no-untyped-def]
+def _extra_of(requirement: Requirement) -> str:
     """The extra that a requirement belongs to; empty for those of the package itself."""
     if requirement.marker is None:
         return ""
@@ -81,7 +85,7 @@ def _extra_of(requirement) -> str:  # type: ignore[no-untyped-def]
     return next((name for name in names if requirement.marker.evaluate({"extra": name})), "other")
 
 
-def _fault(requirement, extra: str) -> Finding | None:  # type: ignore[no-untyped-def]
+def _fault(requirement: Requirement, extra: str) -> Finding | None:
     version = _version(requirement.name)
     remedy = f'pip install "hsipipe[{extra}]"' if extra else f'pip install "{requirement.name}{requirement.specifier}"'
     if version is None:

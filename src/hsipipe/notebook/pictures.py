@@ -54,6 +54,8 @@ def draw_spectra(item: Item, pixels: Sequence[tuple[int, int]] = ()) -> Any:
 def draw_overview(item: Item, bands: Sequence[int] | None = None, pixels: Sequence[tuple[int, int]] = ()) -> Any:
     """The picture of an image, and beside it the spectra of some pixels, which are marked in the picture.
 
+    An image of one band has no spectra: its picture stands alone.
+
     Args:
         item, bands: as in `draw_cube`.
         pixels: (row, column); without any, three whose spectra differ most.
@@ -61,6 +63,8 @@ def draw_overview(item: Item, bands: Sequence[int] | None = None, pixels: Sequen
     Raises:
         UserError: as `draw_cube` and `draw_spectra`.
     """
+    if len(item.cube) == 1:
+        return draw_cube(item, bands)
     chosen = check_bands(item, bands)
     shown = list(pixels) or unlike_pixels(item, PIXELS)
     rows, cols = item.valid.shape
@@ -170,7 +174,7 @@ def show_cube(axes: Any, item: Item, bands: Sequence[int], limits: tuple[np.ndar
     if len(bands) == 1:
         values = np.where(item.valid, item.cube[bands[0]].astype(np.float32), np.nan)
         axes.set_facecolor(GAP)
-        drawn = axes.imshow(values, cmap="gray", vmin=float(low[0]), vmax=float(high[0]), **given)
+        drawn = axes.imshow(values, cmap="gray", vmin=low.item(), vmax=high.item(), **given)
         axes.figure.colorbar(drawn, ax=axes, shrink=0.8, extend="both", label=value_label(item))
     else:
         picture = composite(item.cube[list(bands)].astype(np.float32), (low, high))
