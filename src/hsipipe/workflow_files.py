@@ -17,6 +17,14 @@ from hsipipe.workflow_files import workflow_root
 
 
 include: str(workflow_root() / "Snakefile")
+
+
+# What `snakemake` makes where no target is named: a Snakefile that is included does not say so.
+rule study:
+    default_target: True
+    input:
+        rules.all.input,
+    localrule: True
 """
 
 

@@ -94,7 +94,7 @@ def denoise_files(options: argparse.Namespace) -> None:
         for found in items:
             report = {"input": str(path), "output": str(target), "method": method.name, **found.report()}
             told.append(report)
-            if not options.json and not options.quiet:
+            if not options.json:
                 name = str(target) if len(items) == 1 else f"{target}: {found.item}"
                 print(f"{name}: {_told(report)}")
     if options.json:

@@ -40,8 +40,6 @@ def examine(options: argparse.Namespace) -> int:
         print_json({"healthy": not problems, "findings": [asdict(finding) for finding in findings]})
         return 2 if problems else 0
     for finding in findings:
-        if options.quiet and finding.state == "ok":
-            continue
         start = f"{finding.state:<8} {finding.what:<18} "
         print(textwrap.fill(finding.found, WIDTH, initial_indent=start, subsequent_indent=" " * len(start)))
         if finding.remedy:

@@ -125,7 +125,7 @@ def fuse_command(options: argparse.Namespace) -> None:
     )
     if options.json:
         print_json(report)
-    elif not options.quiet:
+    else:
         _print_report(report)
 
 

@@ -31,7 +31,7 @@ def make_folder(options: argparse.Namespace) -> None:
     files = [str(path) for path in make_study(options.folder)]
     if options.json:
         print_json({"folder": options.folder, "files": files})
-    elif not options.quiet:
-        print(f"{options.folder}: {len(files)} files. Go on with:")
-        for line in (f"cd {shlex.quote(options.folder)}", "snakemake --dry-run", "snakemake --resources gpu=0"):
-            print(f"  {line}")
+        return
+    print(f"{options.folder}: {len(files)} files. Go on with:")
+    for line in (f"cd {shlex.quote(options.folder)}", "snakemake --dry-run", "snakemake --resources gpu=0"):
+        print(f"  {line}")

@@ -56,5 +56,5 @@ def embed_inputs(options: argparse.Namespace) -> None:
     )
     if options.json:
         print_json({"output": options.output, "embeddings": count})
-    elif not options.quiet:
+    else:
         print(f"{options.output}: {count} embeddings")

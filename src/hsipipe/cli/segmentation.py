@@ -172,8 +172,6 @@ def segment_command(options: argparse.Namespace) -> None:
     if options.json:
         print_json(report)
         return
-    if options.quiet:
-        return
     by = {"bic": " (chosen by BIC)"}.get(report["chosen_by"], "")
     latents = "the spectra" if report["encoder"] is None else f"{report['latent']} latents of {report['encoder']}"
     found = "labelled by" if options.clusters_from else "in"
@@ -218,7 +216,7 @@ def classify_command(options: argparse.Namespace) -> None:
         made = classify_file(source, target, trained, confidence=confidence, **_how(options))
         shares = made.shares()
         told.append({"input": str(source), "output": str(target), "shares": shares})
-        if not options.json and not options.quiet:
+        if not options.json:
             listed = ", ".join(f"{name} {share:.1f} %" for name, share in shares.items())
             print(f"{target}: {listed}")
     if options.json:

@@ -106,5 +106,5 @@ def train_variant(options: argparse.Namespace) -> None:
     if options.json:
         told = {"task": options.task, "case": options.case, "variant": options.variant, "seed": options.seed}
         print_json({"model": str(output), **told, "settings": settings, "state": str(state)})
-    elif not options.quiet:
+    else:
         print(output)

@@ -90,7 +90,7 @@ class MainParser(Parser):
         lines += ["", "every verb takes:"]
         lines += [
             "  --help       its options and examples",
-            "  --quiet      warnings and errors only; no progress",
+            "  --quiet      no progress, and no notes but warnings; the answer is printed all the same",
             "  --debug      the traceback of an error",
             "  --json       where it prints something: one JSON object or list; all else goes to standard error",
         ]
@@ -107,7 +107,7 @@ class Verbs:
         self._parsers = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
         self._common = Parser(add_help=False)
         self._common.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        self._common.add_argument("--quiet", action="store_true", help="warnings and errors only; no progress")
+        self._common.add_argument("--quiet", action="store_true", help="no progress, and no notes but warnings")
         self._arrays = Parser(add_help=False)
         arrays = self._arrays.add_argument_group("bare arrays (.npy, .npz, .mat, .h5)")
         arrays.add_argument("--key", metavar="NAME", help="name of the array in the file, or of the item of a scene")

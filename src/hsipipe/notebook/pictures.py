@@ -262,6 +262,7 @@ def _map_unit(item: Item) -> str:
 
     try:
         known = CRS.from_wkt(crs, morph_from_esri_dialect="AUTHORITY" not in crs)
-        return " (degrees)" if known.is_geographic else f" ({known.linear_units})" if known.linear_units else ""
     except CRSError:
         return ""
+    unit = "degrees" if known.is_geographic else known.linear_units
+    return f" ({unit})" if unit and unit != "unknown" else ""
