@@ -53,7 +53,7 @@ representation:
   cases:
     simulated-wings: {scenes: [simulated-specimens], size: 16, folds: 2}
   variants:
-    simclr: {method: simclr, epochs: 1, steps_per_epoch: 1, batch_size: 4}
+    simclr: {method: simclr, epochs: 1, steps_per_epoch: 1, batch_size: 8}
 tables:
   denoising: {task: denoising, cases: [simulated-hyspecnet], metrics: [mpsnr]}
   wings: {task: representation, cases: [simulated-wings], metrics: [probe]}

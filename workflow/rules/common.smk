@@ -21,6 +21,8 @@ from hsipipe.scenes.own_files import own_files
 # Of the Snakefile beside which this folder lies, which another Snakefile may include: `hsipipe init` writes one that does.
 ROOT = Path(workflow.current_basedir).parent.parent
 CONFIG = ROOT / "config"
+# Conda runs a copy of envs/hsipipe.post-deploy.sh, which lies elsewhere and must be told what to install.
+os.environ.setdefault("HSIPIPE_ROOT", str(ROOT))
 
 try:
     paper = load_paper(config, file=next(iter(workflow.configfiles), None))
