@@ -26,7 +26,7 @@ paper: demo
 seeds: [0]
 scenes:
   simulated-landscape: {simulate: {rows: 64, cols: 64, items: 3, seed: 0}}
-  simulated-specimens: {specimens: {species: 2, individuals: 8, sides: 1, size: 16, bands: 12}}
+  simulated-specimens: {specimens: {species: 2, individuals: 12, sides: 1, size: 16, bands: 12}}
 denoising:
   cases:
     simulated-hyspecnet:

@@ -24,7 +24,7 @@ def add_verbs(verbs: Verbs) -> None:
         examples=[
             "hsipipe plot scene.tif scene.png",
             "hsipipe plot scene.tif infrared.png --colours infrared --pixel 10,12 --pixel 30,20",
-            "hsipipe plot scene.tif band.svg --bands 40",
+            "hsipipe plot scene.tif band.svg --bands 20",
         ],
         arrays=True,
         json="one object: the picture, the bands shown, their wavelengths, the pixels",
