@@ -82,6 +82,7 @@ def test_links_within_pages_name_headings():
 
 @pytest.mark.parametrize("words", [words for _, words in commands("hsipipe")], ids=" ".join)
 def test_commands_exist(words):
+    words = words[: words.index(">")] if ">" in words else words  # the rest is the shell's
     options = make_parser().parse_args(words[1:])
     if getattr(options, "method", None):
         task = {"fuse": "fusion", "segment": "segmentation"}.get(options.verb, "denoising")
