@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,12 @@ def picture_report(archive: Path, target: Path) -> None:
     reduce(target, target)
 
 
-def picture_page(file: Path, target: Path) -> None:
-    """A picture of a page of the disk, once it has drawn itself."""
+def picture_explorer(file: Path, target: Path, *, part: str = "title") -> None:
+    """The explorer, from the element `part` on, once it has drawn itself."""
     with window() as page:
         page.goto(file.resolve().as_uri())
-        page.wait_for_timeout(SETTLING_MS)
+        page.wait_for_selector(".view[data-ready]")
+        page.evaluate("id => document.getElementById(id).scrollIntoView({behavior: 'instant'})", part)
         page.screenshot(path=target)
     reduce(target, target)
 
@@ -96,9 +98,11 @@ def make_pictures(results: Path, report: Path, output: Path) -> list[str]:
             told.append(f"{name}: from {figures / figure}")
         else:
             told.append(f"{name}: as committed, since there is no {figures / figure}")
+    explorer = results / "explorer" / "index.html"
     pages = {
         "report.png": (report, picture_report),
-        "explorer.png": (results / "explorer" / "index.html", picture_page),
+        "explorer.png": (explorer, picture_explorer),
+        "explorer-run.png": (explorer, partial(picture_explorer, part="run")),
     }
     for name, (source, draw) in pages.items():
         kept = "as committed" if (HERE / "images" / name).is_file() else "left out"

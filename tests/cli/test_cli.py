@@ -38,6 +38,7 @@ def scene_of_three(path, **options):
 
 
 def run_json(capsys, *arguments):
+    capsys.readouterr()
     assert main([str(argument) for argument in arguments]) == 0
     return json.loads(capsys.readouterr().out)
 
@@ -176,8 +177,17 @@ def test_bands(tmp_path, capsys):
         (["degrade", "scene.h5", "out.tif", "--noise", "hyspecnet"], "say --key ITEM"),
         (["convert", "scene.h5", "out.tif"], "say --key ITEM"),
         (["info", "scene.h5"], "say --key ITEM"),
-        (["denoyse"], "invalid choice"),
-        ([], "VERB"),
+        (["denoyse"], "unknown verb 'denoyse'; did you mean 'denoise'?"),
+        (["info", "clean.npy", "--jsn"], "unknown option --jsn; did you mean --json?"),
+        (["score", "denoisin", "--truth", "clean.npy", "--prediction", "clean.npy"], "did you mean 'denoising'"),
+        (["denoise", "clean.npy", "small.npy", "out/", "--method", "svd", "--figure", "a.png"], "--figure: is of one"),
+        (["denoise", "clean.npy", "out.npy", "--figure", "a.gif"], "a.gif: unknown figure format '.gif'"),
+        (["plot", "clean.npy", "a.gif"], "unknown figure format"),
+        (["plot", "clean.npy", "a.png", "--colours", "true"], "clean.npy: --colours: tells no wavelengths"),
+        (["plot", "clean.npy", "a.png", "--bands", "1,2"], "one or three bands (found [1, 2]); from 0 to 19"),
+        (["plot", "clean.npy", "a.png", "--bands", "red"], "--bands: must be whole numbers"),
+        (["plot", "clean.npy", "a.png", "--pixel", "3"], "must be a row and a column (found 3)"),
+        (["plot", "clean.npy", "a.png", "--pixel", "40,0"], "outside the image (found (40, 0)); it has 40 x 36"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(clean, tmp_path, monkeypatch, capsys, arguments, message):

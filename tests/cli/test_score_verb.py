@@ -221,7 +221,7 @@ def test_scores_are_written_as_a_tidy_table(capsys, task):
         ("fusion", ["--prediction", "negative.npy", "--truth", "negative.npy"], "no positive value to scale by"),
         ("fusion", ["--prediction", "cut.npy"], "cut.npy: has (6, 30, 27) (bands, rows, cols)"),
         ("fusion", ["--prediction", "hole.npy"], "at 1 of the truth's 840 valid pixels"),
-        ("fushion", [], "invalid choice"),
+        ("fushion", [], "did you mean 'fusion'?"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(files, capsys, task, arguments, message):

@@ -88,9 +88,13 @@ def test_bands_and_words(scene):
 def test_pictures_show_map_and_gaps(scene):
     picture = scene.plot().axes[0]
     assert picture.get_xlabel() == "x of the map"
-    assert picture.get_title() == "field: 636 nm, 543 nm, 466 nm"
+    colours, brightness = picture.get_title().split("\n")
+    assert colours == "field: red 636 nm, green 543 nm, blue 466 nm"
+    assert brightness == "brightness from the 1st to the 99th percentile; pale blue: no data"
     assert picture.images[0].get_extent() == [5000, 5600, 8280, 9000]
-    line = scene.plot_spectra([(10, 10)]).axes[0].lines[0]
+    axes = scene.plot_spectra([(10, 10)]).axes[0]
+    line = axes.lines[0]
+    assert axes.get_xlabel() == "wavelength (nm)"
     assert np.isnan(line.get_ydata()[7])
     assert np.isfinite(np.delete(line.get_ydata(), 7)).all()
     with pytest.raises(UserError, match=r"outside the image.*24 x 20"):

@@ -14,7 +14,7 @@ earlier_logs = {}
 # Only where containers are asked for: a rule with one would be another rule, and run again.
 if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
 
-    container: str(Path(workflow.basedir) / "envs/hsipipe.sif")
+    container: str(ROOT / "envs/hsipipe.sif")
 
 
 @contextlib.contextmanager

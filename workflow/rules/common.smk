@@ -19,7 +19,11 @@ from hsipipe.provenance.versions import told_of_other_code
 from hsipipe.scenes.catalogue import read_catalogue
 from hsipipe.scenes.own_files import own_files
 
-CONFIG = Path(workflow.basedir) / "config"
+# Of the Snakefile beside which this folder lies, which another Snakefile may include: `hsipipe init` writes one that does.
+ROOT = Path(workflow.current_basedir).parent.parent
+CONFIG = ROOT / "config"
+# Conda runs a copy of envs/hsipipe.post-deploy.sh, which lies elsewhere and must be told what to install.
+os.environ.setdefault("HSIPIPE_ROOT", str(ROOT))
 
 try:
     paper = load_paper(config, file=next(iter(workflow.configfiles), None))
@@ -61,7 +65,7 @@ def alternatives(names):
 
 def script_key(rule):
     """A hash of what a rule's script does; the hash of what it calls is the rule's `key`."""
-    return file_key(Path(workflow.basedir) / "workflow/scripts" / f"{rule}.py")
+    return file_key(ROOT / "workflow/scripts" / f"{rule}.py")
 
 
 def get_case(wildcards):

@@ -5,53 +5,108 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from hsipipe.cli.output import pair_outputs, print_json
+from hsipipe.cli.output import check_figure, pair_outputs, print_json
+from hsipipe.cli.scenes import add_device, add_settings
+from hsipipe.cli.verbs import Verbs
 from hsipipe.tasks.defaults import DEFAULT_METHODS
 
 DEFAULT_METHOD = DEFAULT_METHODS["denoising"]
 
 
-def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.ArgumentParser) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module to the parser."""
-    denoise = verbs.add_parser("denoise", parents=[common, arrays], help="denoise a file, or several into a folder")
-    denoise.add_argument("input", nargs="+")
-    denoise.add_argument("output", help="a file (its extension tells the format), or a folder/ for one or several")
+    denoise = verbs.add(
+        "denoise",
+        denoise_files,
+        group="files",
+        summary="denoise a file, or several into a folder",
+        description="Denoise images by a method that needs no training, or by a trained model. Without either the "
+        "noise level, stripes, clipping and rank are estimated. The noise that was found and what was removed is told.",
+        examples=[
+            "hsipipe denoise scene.tif clean.tif --figure before-after.png",
+            "hsipipe denoise noisy.tif clean.tif --method destripe+fasthyde --tile 64",
+            "hsipipe denoise scene.tif noisy.tif cleaned/ "
+            "--model results/denoising/simulated-hyspecnet/qrnn3d/seed0/model.pt",
+        ],
+        arrays=True,
+        json="a list: input, item, output, method, seconds; noise found and what was removed, by band",
+    )
+    denoise.add_argument("input", metavar="IN", nargs="+", help="images, or scene files")
+    denoise.add_argument("output", metavar="OUT", help="a file (its extension tells the format), or a folder/")
     which = denoise.add_mutually_exclusive_group()
     which.add_argument(
-        "--method", help=f"an untrained method (default {DEFAULT_METHOD}); destripe+NAME destripes first"
+        "--method",
+        metavar="NAME",
+        help=f"an untrained method (default {DEFAULT_METHOD}); destripe+NAME destripes first; see `hsipipe methods`",
     )
-    which.add_argument("--model", help="a trained model (model.pt)")
-    denoise.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
+    which.add_argument("--model", metavar="MODEL", help="a trained model (model.pt)")
+    add_settings(denoise, "the method")
     denoise.add_argument(
-        "--tile", type=int, help="work in overlapped tiles of this side: less working memory, for large scenes"
+        "--tile",
+        type=int,
+        metavar="PIXELS",
+        help="work in overlapped tiles of this side: less working memory, for large scenes",
     )
-    denoise.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda waits for a free GPU")
-    denoise.set_defaults(function=denoise_files)
+    denoise.add_argument(
+        "--figure",
+        metavar="PICTURE",
+        help="draw before and after, the noisiest band and a spectrum (.png, .svg, .pdf); of one image",
+    )
+    add_device(denoise)
 
-    methods = verbs.add_parser("methods", parents=[common], help="the methods there are")
-    methods.add_argument("--task", help="of one task only")
-    methods.add_argument("--json", action="store_true", help="a JSON list")
-    methods.set_defaults(function=list_methods)
+    methods = verbs.add(
+        "methods",
+        list_methods,
+        group="about",
+        summary="the methods there are, their settings and what they mean",
+        description="List methods with their kind (direct: no fitting; per-scene; trained; encoder; oracle: sees the "
+        "truth), title, and settings with their defaults.",
+        examples=["hsipipe methods --task denoising", "hsipipe methods --json"],
+        json="a list: name, task, kind, title, random, parameters, citation, deviations",
+    )
+    methods.add_argument("--task", metavar="TASK", help="of one task only")
 
 
 def denoise_files(options: argparse.Namespace) -> None:
-    """Denoise files."""
+    """Denoise files, and tell the noise that was found."""
     from hsipipe.cli.gpu import claim_gpu
     from hsipipe.cli.scenes import parse_assignments
+    from hsipipe.errors import UserError
     from hsipipe.progress import progress
     from hsipipe.scenes.writers import check_outputs
-    from hsipipe.tasks.denoising.apply import choose_denoiser, denoise_file, make_denoiser
+    from hsipipe.tasks.denoising.apply import choose_denoiser, make_denoiser
+    from hsipipe.tasks.denoising.denoise_files import denoise_file
 
     pairs = pair_outputs(options.input, options.output)
     check_outputs(pairs)
+    if options.figure is not None:
+        if len(pairs) > 1:
+            raise UserError("is of one image", key="--figure", found=f"{len(pairs)} inputs", remedy="leave it out")
+        check_figure(options.figure)
     # Before anything imports torch, which would count the devices itself.
     device = claim_gpu() if options.device == "cuda" else "cpu"
     method, settings = choose_denoiser(options.method, options.model, parse_assignments(options.set))
     denoiser = make_denoiser(method, settings, model=options.model, device=device)
-    hidden = True if options.quiet or len(pairs) == 1 else None
     how = {"key": options.key, "layout": options.layout, "table": options.table, "tile": options.tile}
-    for path, target in progress(pairs, method.name, unit="file", disable=hidden):
-        denoise_file(path, target, denoiser, **how)
+    told = []
+    for path, target in progress(pairs, method.name, unit="file", disable=len(pairs) == 1):
+        items = denoise_file(path, target, denoiser, figure=options.figure, title=method.title, **how)
+        for found in items:
+            report = {"input": str(path), "output": str(target), "method": method.name, **found.report()}
+            told.append(report)
+            if not options.json:
+                name = str(target) if len(items) == 1 else f"{target}: {found.item}"
+                print(f"{name}: {_told(report)}")
+    if options.json:
+        print_json(told)
+
+
+def _told(report: dict[str, Any]) -> str:
+    noise, removed = report["noise"], report["removed"]
+    return (
+        f"{report['method']}, {report['seconds']:.1f} s; noise of the bands {noise['median']:.3g} (median; SNR "
+        f"{noise['snr_db']:.1f} dB), removed {removed['rms']:.3g} (RMS)"
+    )
 
 
 def list_methods(options: argparse.Namespace) -> None:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from hsipipe.cli.output import print_json
+from hsipipe.cli.verbs import Verbs
 
 
-def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.ArgumentParser) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module to the parser."""
-    del arrays
-    export = verbs.add_parser("export", parents=[common], help="write a trained model as TorchScript or ONNX")
-    export.add_argument("model", help="a trained model (model.pt)")
-    export.add_argument("output", help=".pt or .torchscript (TorchScript), .pt2 (torch.export) or .onnx")
-    export.add_argument("--size", type=int, metavar="N", help="side of the images to export with (default 32)")
-    export.add_argument("--json", action="store_true", help="one JSON object")
-    export.set_defaults(function=export_file)
+    export = verbs.add(
+        "export",
+        export_file,
+        group="studies",
+        summary="write a trained denoiser as TorchScript or ONNX",
+        description="Write a trained denoiser as a file that runs without this package, and tell what it takes and how "
+        "far its output is from that of the trained model.",
+        examples=["hsipipe export results/denoising/simulated-hyspecnet/qrnn3d/seed0/model.pt qrnn3d.torchscript"],
+        json="one object: path, bytes, largest_difference, and what the file takes",
+    )
+    export.add_argument("model", metavar="MODEL", help="a trained model (model.pt)")
+    export.add_argument("output", metavar="OUT", help=".pt or .torchscript (TorchScript), .pt2 (torch.export) or .onnx")
+    export.add_argument("--size", type=int, metavar="PIXELS", help="side of the images to export with (default 32)")
 
 
 def export_file(options: argparse.Namespace) -> None:

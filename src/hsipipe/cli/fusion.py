@@ -7,44 +7,72 @@ from pathlib import Path
 from typing import Any
 
 from hsipipe.cli.output import print_json
+from hsipipe.cli.scenes import add_device, add_settings
+from hsipipe.cli.verbs import Verbs
 from hsipipe.tasks.defaults import DEFAULT_METHODS
 
 DEFAULT_METHOD = DEFAULT_METHODS["fusion"]
 
 
-def add_verbs(
-    verbs: Any,
-    common: argparse.ArgumentParser,
-    arrays: argparse.ArgumentParser,  # noqa: ARG001
-) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module to the parser."""
-    fuse = verbs.add_parser("fuse", parents=[common], help="fuse a low-resolution HSI with a high-resolution MSI")
-    fuse.add_argument("lr_hsi", metavar="LR_HSI")
-    fuse.add_argument("hr_msi", metavar="HR_MSI")
-    fuse.add_argument("output", metavar="OUT", help="its extension tells the format: .tif, .h5, .npy, .mat, ENVI")
-    fuse.add_argument("--method", default=DEFAULT_METHOD, help=f"default {DEFAULT_METHOD}")
-    fuse.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
-    fuse.add_argument("--psf", default="estimate", help="such as gaussian:sigma=3.4,size=15, a FILE, or estimate")
-    fuse.add_argument(
-        "--srf", help="a sensor, a number of bands, a FILE (MSI bands, HSI bands), or estimate (from the pair)"
+    fuse = verbs.add(
+        "fuse",
+        fuse_command,
+        group="files",
+        summary="sharpen a low-resolution HSI by a high-resolution MSI",
+        description="Fuse an HSI with an MSI of the same place that has finer pixels. Shift, scaling, PSF, response "
+        "and noise are estimated from the pair where they are not given, and told with scores that need no truth.",
+        examples=[
+            "hsipipe fuse coarse_hsi.tif fine_msi.tif fine_hsi.tif",
+            "hsipipe fuse coarse_hsi.tif fine_msi.tif fine_hsi.tif --method gsa --details fusion/ --json",
+        ],
+        json="one object: sizes, shift, radiometry, srf, psf, what the method found, scores",
     )
-    fuse.add_argument("--axis", choices=["measured", "stretched"], default="measured", help="wavelengths of the srf")
-    fuse.add_argument("--edge", choices=["reflect", "zero"], default="reflect", help="beyond the edges of the image")
+    fuse.add_argument("lr_hsi", metavar="LR_HSI", help="the low-resolution HSI")
+    fuse.add_argument("hr_msi", metavar="HR_MSI", help="the high-resolution MSI")
+    fuse.add_argument("output", metavar="OUT", help="its extension tells the format: .tif, .h5, .npy, .mat, ENVI")
+    fuse.add_argument("--method", metavar="NAME", default=DEFAULT_METHOD, help=f"default {DEFAULT_METHOD}")
+    add_settings(fuse, "the method")
+    fuse.add_argument(
+        "--psf",
+        metavar="SPEC",
+        default="estimate",
+        help="such as gaussian:sigma=3.4,size=15, a FILE, or estimate (default)",
+    )
+    fuse.add_argument(
+        "--srf",
+        metavar="SPEC",
+        help="a sensor, a number of bands, a FILE (MSI bands, HSI bands), or estimate, from the pair (default: by the "
+        "wavelengths, where both files tell them)",
+    )
+    fuse.add_argument(
+        "--axis",
+        choices=["measured", "stretched"],
+        default="measured",
+        help="wavelengths of the SRF (measured)",
+    )
+    fuse.add_argument(
+        "--edge", choices=["reflect", "zero"], default="reflect", help="beyond the edges of the image (default reflect)"
+    )
     for name, title in (("hsi", "LR_HSI"), ("msi", "HR_MSI")):
-        fuse.add_argument(f"--{name}-key", metavar="K", help=f"name of the array in {title}")
-        fuse.add_argument(f"--{name}-layout", metavar="L", help=f"order of axes of {title}, such as rows-cols-bands")
+        fuse.add_argument(f"--{name}-key", metavar="NAME", help=f"name of the array in {title}")
+        fuse.add_argument(f"--{name}-layout", metavar="AXES", help=f"order of axes of {title}, such as rows-cols-bands")
     fuse.add_argument("--block", type=int, metavar="PIXELS", help="work in blocks of this side: for large scenes")
     fuse.add_argument("--details", type=Path, metavar="FOLDER", help="write endmembers, maps, PSF and figures there")
-    fuse.add_argument("--figure-format", choices=["png", "jpg", "svg"], default="png")
+    fuse.add_argument(
+        "--figure-format",
+        choices=["png", "jpg", "svg"],
+        default="png",
+        help="of figures in --details (default png)",
+    )
     fuse.add_argument(
         "--orient",
         choices=["auto", "as-is"],
         default="as-is",
-        help="auto turns LR_HSI if it lies otherwise than HR_MSI",
+        help="auto turns LR_HSI if it lies otherwise than HR_MSI (default as-is)",
     )
-    fuse.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda waits for a free GPU")
-    fuse.add_argument("--json", action="store_true", help="one JSON object")
-    fuse.set_defaults(function=fuse_command)
+    add_device(fuse)
 
 
 def fuse_command(options: argparse.Namespace) -> None:

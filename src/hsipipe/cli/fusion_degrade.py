@@ -14,11 +14,15 @@ FORMS = "degrade IN OUT --noise NOISE, or degrade IN LR_OUT MSI_OUT --psf PSF --
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a fusion pair to the verb's parser."""
     pair = parser.add_argument_group("a fusion pair (with MSI_OUT)")
-    pair.add_argument("--psf", help="such as gaussian or moffat:sigma=3.4,size=15,beta=2.5, or FILE[:KEY]")
     pair.add_argument(
-        "--srf", help="1, 3, 4, 8 or 16 bands (IKONOS, WorldView), a sensor's name, or FILE[:KEY]: curves or a matrix"
+        "--psf", metavar="SPEC", help="such as gaussian or moffat:sigma=3.4,size=15,beta=2.5, or FILE[:KEY]"
     )
-    pair.add_argument("--ratio", type=int, metavar="R", help="high-resolution pixels per low-resolution pixel and axis")
+    pair.add_argument(
+        "--srf",
+        metavar="SPEC",
+        help="1, 3, 4, 8 or 16 bands (IKONOS, WorldView), a sensor's name, or FILE[:KEY]: curves or a matrix",
+    )
+    pair.add_argument("--ratio", type=int, metavar="N", help="high-resolution pixels per low-resolution pixel and axis")
     pair.add_argument("--snr-hsi", type=float, metavar="DB", help="noise of the HSI; without it, or with inf, none")
     pair.add_argument("--snr-msi", type=float, metavar="DB", help="noise of the MSI; without it, or with inf, none")
     pair.add_argument("--edge", choices=["reflect", "zero"], help="beyond the image (default reflect)")
@@ -34,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="SpectraMorph's own degradation: its scaling, PSF, stretched axis, edges and noise; the rest may be left "
         "out (gaussian, 4 bands, ratio 4)",
     )
-    pair.add_argument("--figure", metavar="FILE", help="draw the PSF, the response and the pair (.png, .svg, .pdf)")
+    pair.add_argument("--figure", metavar="PICTURE", help="draw the PSF, the response and the pair (.png, .svg, .pdf)")
 
 
 def wants_pair(options: argparse.Namespace) -> bool:
@@ -61,14 +65,11 @@ def wants_pair(options: argparse.Namespace) -> bool:
 
 def degrade_pair_files(options: argparse.Namespace) -> None:
     """Make a pair of an image and write both files, and a figure if asked for."""
-    from pathlib import Path
-
-    from hsipipe.cli.scenes import FIGURE_SUFFIXES
+    from hsipipe.cli.output import check_figure
     from hsipipe.degrade.files import PairSettings, degrade_file
     from hsipipe.degrade.psf import peer_spec
     from hsipipe.degrade.response import FWHM_FACTOR, PEER_FWHM_FACTOR
-    from hsipipe.errors import UserError, unknown
-    from hsipipe.scenes.writers import check_place
+    from hsipipe.errors import UserError
 
     peer = options.peer
     psf, srf, ratio = options.psf, options.srf, options.ratio
@@ -78,9 +79,7 @@ def degrade_pair_files(options: argparse.Namespace) -> None:
     if missing:
         raise UserError(f"a fusion pair needs {' and '.join(missing)}", remedy=f"say {FORMS}")
     if options.figure:
-        if Path(options.figure).suffix.lower() not in FIGURE_SUFFIXES:
-            raise unknown("figure format", Path(options.figure).suffix, FIGURE_SUFFIXES, file=options.figure)
-        check_place(options.figure)
+        check_figure(options.figure)
     snr_hsi_db, snr_msi_db = options.snr_hsi, options.snr_msi
     if peer and snr_hsi_db is None:
         snr_hsi_db = PEER_SNR_HSI_DB.get(ratio, PEER_SNR_HSI_DB[4])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hsipipe.errors import UserError
 
@@ -23,9 +26,42 @@ _SUFFIX_BY_FORMAT = {
 }
 
 
+FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
+
+_answers: ContextVar[TextIO | None] = ContextVar("answers", default=None)
+
+
+@contextmanager
+def only_json(wanted: bool) -> Iterator[None]:
+    """Within the block nothing but `print_json` reaches standard output; what libraries print goes to stderr."""
+    if not wanted:
+        yield
+        return
+    token = _answers.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _answers.reset(token)
+
+
 def print_json(value: Any) -> None:
     """Print strict JSON: numbers that are not finite become null."""
-    print(json.dumps(_finite(value), allow_nan=False))
+    print(json.dumps(_finite(value), allow_nan=False), file=_answers.get() or sys.stdout)
+
+
+def check_figure(path: str) -> None:
+    """Refuse a picture that cannot be drawn or written, before the work begins.
+
+    Raises:
+        UserError: another extension than .png, .svg, .pdf, or a place where no file can be made.
+    """
+    from hsipipe.errors import unknown
+    from hsipipe.scenes.writers.check import check_place
+
+    if Path(path).suffix.lower() not in FIGURE_SUFFIXES:
+        raise unknown("figure format", Path(path).suffix, FIGURE_SUFFIXES, file=path)
+    check_place(path)
 
 
 def _finite(value: Any) -> Any:

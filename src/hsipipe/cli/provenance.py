@@ -3,37 +3,63 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from hsipipe.cli.output import print_json
+from hsipipe.cli.verbs import Verbs
 
 
-def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.ArgumentParser) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module to the parser."""
-    del arrays
-    explain = verbs.add_parser("explain", parents=[common], help="walk a result back to runs, settings, inputs, code")
-    explain.add_argument(
-        "result", help="a table, scores, run, figure, model, case or scene; or TABLE.csv:VARIANT:METRIC"
+    explain = verbs.add(
+        "explain",
+        explain_result,
+        group="studies",
+        summary="walk a result back to runs, settings, inputs and code",
+        description="Print the tree of steps and files that a result came from, and compute a number of a table anew. "
+        "Exit code 1 if something on the way is not as it was recorded.",
+        examples=[
+            "hsipipe explain results/papers/demo/tables/denoising.md --variant hyres --metric MPSNR",
+            "hsipipe explain results/denoising/simulated-hyspecnet/hyres/seed0 --json",
+        ],
+        json="one object: result, problems, changed_since, tree",
     )
-    explain.add_argument("--variant", help="the row of a number in a table or in scores")
-    explain.add_argument("--metric", help="its column, by the name in the CSV or by the heading")
-    explain.add_argument("--case", help="its case, where the table has several")
-    explain.add_argument("--json", action="store_true", help="one JSON object")
-    explain.set_defaults(function=explain_result)
+    explain.add_argument(
+        "result",
+        metavar="RESULT",
+        help="a table, scores, run, figure, model, case or scene; or TABLE.csv:VARIANT:METRIC",
+    )
+    explain.add_argument("--variant", metavar="NAME", help="the row of a number in a table or in scores")
+    explain.add_argument("--metric", metavar="NAME", help="its column, by the name in the CSV or by the heading")
+    explain.add_argument("--case", metavar="NAME", help="its case, where the table has several")
 
-    bundle = verbs.add_parser("bundle", parents=[common], help="all that a paper shows, with hashes, in one archive")
-    bundle.add_argument("paper", help="its name, or its config file")
-    bundle.add_argument("-o", "--output", required=True, metavar="FILE", help="FILE.zip, FILE.tar or FILE.tar.gz")
+    bundle = verbs.add(
+        "bundle",
+        bundle_paper,
+        group="studies",
+        summary="all that a study shows, with hashes, in one archive",
+        description="Pack config, scores, tables, figures, claims, records and hashes of a finished study.",
+        examples=["hsipipe bundle demo -o demo.zip", "hsipipe bundle demo -o demo-models.tar --models"],
+        json="one object: path, files, bytes, sha256",
+    )
+    bundle.add_argument("paper", metavar="STUDY", help="its name, or its config file")
+    bundle.add_argument("-o", "--output", required=True, metavar="ARCHIVE", help="a .zip, .tar or .tar.gz")
     bundle.add_argument("--models", action="store_true", help="with trained models")
     bundle.add_argument("--predictions", action="store_true", help="with the predictions that were kept")
     bundle.add_argument("--report", metavar="FILE", help="with the report that `snakemake --report FILE` wrote")
-    bundle.add_argument("--json", action="store_true", help="one JSON object")
-    bundle.set_defaults(function=bundle_paper)
 
-    verify = verbs.add_parser("verify", parents=[common], help="check a bundle: hashes, and tables against scores")
-    verify.add_argument("bundle", help="an archive that `hsipipe bundle` wrote, or the folder that it was unpacked to")
-    verify.add_argument("--json", action="store_true", help="one JSON object")
-    verify.set_defaults(function=verify_bundle)
+    verify = verbs.add(
+        "verify",
+        verify_bundle,
+        group="studies",
+        summary="check a bundle: hashes, and tables against scores",
+        description="Check every hash of a bundle, and make its tables and claims anew from its scores. Exit code 1 if "
+        "anything differs.",
+        examples=["hsipipe verify demo.zip"],
+        json="one object: bundle, verified, problems, files, recomputed",
+    )
+    verify.add_argument(
+        "bundle", metavar="BUNDLE", help="an archive of `hsipipe bundle`, or the folder that it was unpacked to"
+    )
 
 
 def explain_result(options: argparse.Namespace) -> int:

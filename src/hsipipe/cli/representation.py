@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+
+from hsipipe.cli.output import print_json
+from hsipipe.cli.scenes import add_device
+from hsipipe.cli.verbs import Verbs
 
 
-def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.ArgumentParser) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module to the parser."""
-    embed = verbs.add_parser("embed", parents=[common, arrays], help="embed specimens or patches by a trained encoder")
+    embed = verbs.add(
+        "embed",
+        embed_inputs,
+        group="files",
+        summary="embed specimens or patches by a trained encoder",
+        description="Write a table with an embedding of each specimen or, for a model of patches, of each pixel.",
+        examples=[
+            "hsipipe embed results/specimens/simulated-specimens embeddings.csv "
+            "--model results/representation/simulated-wings/simclr/seed0/model.pt",
+        ],
+        arrays=True,
+        json="one object: the table and the number of its rows",
+    )
     embed.add_argument("input", nargs="+", metavar="IN", help="folders of specimens, scene files, images")
-    embed.add_argument("output", metavar="OUT", help=".csv, .parquet or .npy")
-    embed.add_argument("--model", required=True, help="a trained encoder (model.pt)")
-    embed.add_argument("--stride", type=int, default=1, help="for a model of patches: every so many rows and columns")
-    embed.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda waits for a free GPU")
-    embed.set_defaults(function=embed_inputs)
+    embed.add_argument("output", metavar="OUT", help="the table: .csv, .parquet or .npy")
+    embed.add_argument("--model", required=True, metavar="MODEL", help="a trained encoder (model.pt)")
+    embed.add_argument(
+        "--stride", type=int, default=1, metavar="PIXELS", help="for a model of patches: every so many rows and columns"
+    )
+    add_device(embed)
 
 
 def embed_inputs(options: argparse.Namespace) -> None:
@@ -38,5 +54,7 @@ def embed_inputs(options: argparse.Namespace) -> None:
         layout=options.layout,
         stride=options.stride,
     )
-    if not options.quiet:
+    if options.json:
+        print_json({"output": options.output, "embeddings": count})
+    else:
         print(f"{options.output}: {count} embeddings")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hsipipe.cli.output import print_json
+from hsipipe.cli.verbs import Verbs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,12 +22,13 @@ log = logging.getLogger(__name__)
 DEFAULT_RATIO = 4
 
 
-def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.ArgumentParser) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module to the parser."""
-    score = verbs.add_parser(
+    score = verbs.add(
         "score",
-        parents=[common, arrays],
-        help="compare a prediction with the truth",
+        score_files,
+        group="files",
+        summary="compare a prediction with the truth",
         description="Compare a prediction with the truth, after scaling both by the truth's range over its valid "
         "pixels. For denoising, each band is scaled to [0, 1]. For fusion, the whole cube is divided by its highest "
         "value, one factor that leaves spectral angles as they are. A prediction of a pair made by `degrade` may lack "
@@ -35,19 +37,29 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
         "scaled as `degrade --peer` scales it, and the prediction is taken as it is. For segmentation, both are label "
         "maps of the same size (or lists of labels of a table), compared wherever the truth is above 0: set pixels "
         "that a classifier was trained on to 0 there. With --clusters the prediction's codes are clusters.",
+        examples=[
+            "hsipipe score denoising --truth scene.tif --prediction noisy.tif",
+            "hsipipe score fusion --truth scene.tif --prediction fine_hsi.tif --ratio 4 --csv scores.csv",
+            "hsipipe score segmentation --truth labels.tif --prediction clusters.tif --clusters --json",
+        ],
+        arrays=True,
+        json="one object: metric and value",
     )
-    score.add_argument("task", choices=["denoising", "fusion", "segmentation"])
-    score.add_argument("--truth", required=True, metavar="FILE[:KEY]")
-    score.add_argument("--prediction", required=True, metavar="FILE[:KEY]")
-    score.add_argument("--json", action="store_true", help="one JSON object")
-    score.add_argument("--csv", metavar="FILE", help="write the scores as a table, one a row")
+    score.add_argument("task", metavar="TASK", choices=["denoising", "fusion", "segmentation"], help="%(choices)s")
+    score.add_argument("--truth", required=True, metavar="FILE[:KEY]", help="what is right")
+    score.add_argument("--prediction", required=True, metavar="FILE[:KEY]", help="what is scored")
+    score.add_argument("--csv", metavar="CSV", help="write the scores as a table, one a row")
     score.add_argument(
         "--ratio",
         type=int,
+        metavar="N",
         help=f"fusion: fine pixels in a coarse one and axis, for ERGAS and whole blocks (default {DEFAULT_RATIO})",
     )
     score.add_argument(
-        "--border", type=int, help="fusion: pixels left out at each edge for the inner scores (default: the ratio)"
+        "--border",
+        type=int,
+        metavar="PIXELS",
+        help="fusion: pixels left out at each edge for the inner scores (default: the ratio)",
     )
     score.add_argument(
         "--peer",
@@ -61,7 +73,6 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
         action="store_true",
         help="segmentation: the codes of the prediction are clusters, which are matched to classes",
     )
-    score.set_defaults(function=score_files)
 
 
 def score_files(options: argparse.Namespace) -> None:

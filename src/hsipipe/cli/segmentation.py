@@ -6,6 +6,8 @@ import argparse
 from typing import Any
 
 from hsipipe.cli.output import print_json
+from hsipipe.cli.scenes import add_device, add_settings
+from hsipipe.cli.verbs import Verbs
 from hsipipe.tasks.defaults import DEFAULT_METHODS
 
 DEFAULT_METHOD = DEFAULT_METHODS["segmentation"]
@@ -23,15 +25,28 @@ OF_FINDING: dict[str, Any] = {
 }
 
 
-def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.ArgumentParser) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module to the parser."""
-    segment = verbs.add_parser(
-        "segment", parents=[common, arrays], help="cluster the pixels of a file by their spectra"
+    segment = verbs.add(
+        "segment",
+        segment_command,
+        group="files",
+        summary="cluster the pixels of a file by their spectra",
+        description="Write a map of clusters of pixels with like spectra. Their number is found by the BIC of a "
+        "Gaussian mixture where it is not given.",
+        examples=[
+            "hsipipe segment scene.tif clusters.tif --figure clusters.png",
+            "hsipipe segment scene.tif clusters.tif --clusters 6 --encoder none --spectra spectra.csv --json",
+        ],
+        arrays=True,
+        json="one object: the map, clusters, sizes, method, encoder",
     )
     segment.add_argument("input", metavar="IN", help="an image, or a table of spectra (.csv, or --table)")
     segment.add_argument("output", metavar="OUT", help="the map: .tif, .png, .npy, .mat; of a table .npy, .csv, .mat")
-    segment.add_argument("--method", help=f"a clustering: kmeans, gmm, superpixels (default {DEFAULT_METHOD})")
-    segment.add_argument("--clusters", type=int, metavar="K", help="how many (default: chosen by BIC)")
+    segment.add_argument(
+        "--method", metavar="NAME", help=f"a clustering: kmeans, gmm, superpixels (default {DEFAULT_METHOD})"
+    )
+    segment.add_argument("--clusters", type=int, metavar="N", help="how many (default: chosen by BIC)")
     which = segment.add_mutually_exclusive_group()
     which.add_argument(
         "--encoder",
@@ -39,46 +54,82 @@ def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.Argu
         help="an autoencoder, fitted to the scene, whose latents are clustered: pca, residual, mlp, cnn, conv; or "
         f"none, for the spectra themselves (default {DEFAULT_ENCODER})",
     )
-    which.add_argument("--model", help="a trained autoencoder (model.pt) in place of one fitted to the scene")
-    segment.add_argument("--latent", type=int, metavar="Z", help="length of the latents (default: the encoder's)")
-    segment.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the clustering")
-    segment.add_argument(
-        "--encoder-set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the encoder"
+    which.add_argument(
+        "--model", metavar="MODEL", help="a trained autoencoder (model.pt) in place of one fitted to the scene"
     )
-    segment.add_argument("--seed", type=int, help="default 0")
+    segment.add_argument("--latent", type=int, metavar="N", help="length of the latents (default: the encoder's)")
+    add_settings(segment, "the clustering")
+    add_settings(segment, "the encoder", option="--encoder-set")
+    segment.add_argument("--seed", type=int, metavar="N", help="of encoder and clustering (default 0)")
     segment.add_argument("--spectra", metavar="CSV", help="write the clusters' spectra: mean, medoid, decoded")
-    segment.add_argument("--figure", metavar="FILE", help="draw scene, map and spectra (.png, .svg, .pdf)")
+    segment.add_argument("--figure", metavar="PICTURE", help="draw scene, map and spectra (.png, .svg, .pdf)")
     segment.add_argument("--save-clusters", metavar="H5", help="write all that labels another image the same way")
     segment.add_argument("--clusters-from", metavar="H5", help="label by clusters that --save-clusters wrote")
-    segment.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda waits for a free GPU")
-    segment.add_argument("--json", action="store_true", help="one JSON object")
-    segment.set_defaults(function=segment_command)
+    add_device(segment)
 
-    for verb, what, given in (
-        ("encode", "spectra to the latents of a trained autoencoder", "IN"),
-        ("decode", "latents that encode wrote to spectra", "LATENTS"),
-        ("reconstruct", "spectra as they come out of the latents of a trained autoencoder", "IN"),
+    pca = "results/segmentation/simulated-land/pca/seed0/model.pt"
+    for verb, summary, given, more, examples in (
+        (
+            "encode",
+            "spectra to the latents of a trained autoencoder",
+            "an image, or a table of spectra",
+            "A latent is a band of the output.",
+            [f"hsipipe encode scene.tif latents.tif --model {pca}"],
+        ),
+        (
+            "decode",
+            "latents that encode wrote back to spectra",
+            "what `hsipipe encode` wrote",
+            "The bands are those of the file that was encoded.",
+            [
+                f"hsipipe encode scene.tif latents.tif --model {pca}",
+                f"hsipipe decode latents.tif decoded.tif --model {pca}",
+            ],
+        ),
+        (
+            "reconstruct",
+            "spectra as they come out of the latents of a trained autoencoder",
+            "an image, or a table of spectra",
+            "What the latents cannot hold is lost.",
+            [f"hsipipe reconstruct scene.tif reconstructed.tif --model {pca}"],
+        ),
     ):
-        parser = verbs.add_parser(verb, parents=[common, arrays], help=what)
-        parser.add_argument("input", metavar=given)
+        parser = verbs.add(
+            verb,
+            apply_autoencoder,
+            group="files",
+            summary=summary,
+            description=f"{summary[0].upper()}{summary[1:]}. {more}",
+            examples=examples,
+            arrays=True,
+        )
+        parser.add_argument("input", metavar="IN", help=given)
         parser.add_argument("output", metavar="OUT", help=".h5 .tif .hdr .bil .bsq .bip .npy .mat, or .csv of a table")
-        parser.add_argument("--model", required=True, help="a trained autoencoder (model.pt)")
-        parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda waits for a free GPU")
-        parser.set_defaults(function=apply_autoencoder)
+        parser.add_argument("--model", required=True, metavar="MODEL", help="a trained autoencoder (model.pt)")
+        add_device(parser)
 
-    classify = verbs.add_parser(
-        "classify", parents=[common, arrays], help="label the pixels of a file, or of several, by a trained classifier"
+    svm = "results/segmentation/simulated-land/svm/seed0/model.pt"
+    classify = verbs.add(
+        "classify",
+        classify_command,
+        group="files",
+        summary="label the pixels of a file, or of several, by a trained classifier",
+        description="Write a map of classes, with their names and colours, for each image.",
+        examples=[
+            f"hsipipe classify scene.tif classes.tif --model {svm} --confidence confidence.tif",
+            f"hsipipe classify scene.tif noisy.tif maps/ --model {svm} --json",
+        ],
+        arrays=True,
+        json="a list: input, output and the share of each class in percent",
     )
-    classify.add_argument("input", nargs="+", metavar="IN")
+    classify.add_argument("input", nargs="+", metavar="IN", help="images, or tables of spectra")
     classify.add_argument(
         "output", metavar="OUT", help="the map: .tif, .png, .npy, .mat; of a table .npy, .csv, .mat; or a folder/"
     )
-    classify.add_argument("--model", required=True, help="a trained classifier (model.pt)")
+    classify.add_argument("--model", required=True, metavar="MODEL", help="a trained classifier (model.pt)")
     classify.add_argument(
         "--confidence", metavar="FILE", help="write the probability of the chosen class; a folder/ where OUT is one"
     )
-    classify.add_argument("--json", action="store_true", help="one JSON list")
-    classify.set_defaults(function=classify_command)
 
 
 def segment_command(options: argparse.Namespace) -> None:
@@ -158,10 +209,9 @@ def classify_command(options: argparse.Namespace) -> None:
     from hsipipe.tasks.segmentation.classifier import load_classifier
 
     trained = load_classifier(options.model)
-    hidden = True if options.quiet or len(pairs) == 1 else None
     told = []
     for (source, target), confidence in zip(
-        progress(pairs, trained.method.name, unit="file", disable=hidden), confidences, strict=True
+        progress(pairs, trained.method.name, unit="file", disable=len(pairs) == 1), confidences, strict=True
     ):
         made = classify_file(source, target, trained, confidence=confidence, **_how(options))
         shares = made.shares()

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+
+from hsipipe.cli.output import print_json
+from hsipipe.cli.scenes import add_settings
+from hsipipe.cli.verbs import Verbs
 
 
-def add_verbs(verbs: Any, common: argparse.ArgumentParser, arrays: argparse.ArgumentParser) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module to the parser."""
-    del arrays
-    train = verbs.add_parser("train", parents=[common], help="train a variant of a paper on one of its cases")
-    train.add_argument("task")
-    train.add_argument("case")
-    train.add_argument("variant")
-    train.add_argument("--config", default="config/config.yaml", help="the paper (default config/config.yaml)")
-    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
-    train.add_argument("--size", help="size of the study, where the paper has several (default: that of its file)")
-    train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--gpus", type=int, help="devices to claim; 0 for the CPU (default: as the variant says)")
-    train.add_argument("--output", help="model file (default results/TASK/CASE/VARIANT/seedN/model.pt)")
-    train.set_defaults(function=train_variant)
+    train = verbs.add(
+        "train",
+        train_variant,
+        group="studies",
+        summary="train one variant of a study on one of its cases",
+        description="Train, or go on with a training that was interrupted, as the workflow does, but without it. With "
+        "--set it is another model, and gets a folder of its own. The case must have been made before.",
+        examples=[
+            "snakemake results/denoising/simulated-hyspecnet/case.h5",
+            "hsipipe train denoising simulated-hyspecnet qrnn3d --set channels=16",
+        ],
+        json="one object: the model file, its settings, seed, and the folder of its state",
+    )
+    train.add_argument("task", metavar="TASK", help="denoising, segmentation or representation")
+    train.add_argument("case", metavar="CASE", help="a case of the config")
+    train.add_argument("variant", metavar="VARIANT", help="a variant of the config whose method is trained")
+    train.add_argument("--config", metavar="FILE", default="config/config.yaml", help="the study (config/config.yaml)")
+    add_settings(train, "the method")
+    train.add_argument("--size", metavar="NAME", help="size of the study, where it has several (default: the first)")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="of the training (default 0)")
+    train.add_argument(
+        "--gpus", type=int, metavar="N", help="devices to claim; 0: the CPU (default: as the variant says)"
+    )
+    train.add_argument("--output", metavar="MODEL", help="model file (results/TASK/CASE/VARIANT/seedN/model.pt)")
 
 
 def train_variant(options: argparse.Namespace) -> None:
@@ -69,6 +84,7 @@ def train_variant(options: argparse.Namespace) -> None:
         raise UserError("does not exist", file=start, remedy=making if needed is not None else "give a file of weights")
     needs = {"gpu": 1, **variant.resources.get("train", {})}
     gpus = needs["gpu"] if options.gpus is None else options.gpus
+    state = Path("results/.state") / run.relative_to("results")
     train(
         f"hsipipe.tasks.{options.task}.fit",
         gpus=gpus,
@@ -81,10 +97,14 @@ def train_variant(options: argparse.Namespace) -> None:
         case_settings=asdict(case),
         seed=options.seed,
         key=code_key(f"hsipipe.tasks.{options.task}.fit", *variant.method.modules),
-        state=Path("results/.state") / run.relative_to("results"),
+        state=state,
         output=output,
         curves=output.with_name("loss_curves.png"),
         samples=output.with_name("samples.png"),
         start=start,
     )
-    print(output)
+    if options.json:
+        told = {"task": options.task, "case": options.case, "variant": options.variant, "seed": options.seed}
+        print_json({"model": str(output), **told, "settings": settings, "state": str(state)})
+    else:
+        print(output)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ def apply_tiled(
     tile: int = 128,
     overlap: int = 32,
     whole_tiles: bool = False,
+    each: Callable[[list[Any]], Iterable[Any]] = iter,
 ) -> Tensor:
     """Apply `function` to overlapping square tiles of a batch of images and blend what comes out.
 
@@ -29,6 +32,7 @@ def apply_tiled(
         tile: side of a tile, pixels.
         overlap: least overlap of neighbouring tiles, pixels; below `tile`.
         whole_tiles: the function takes nothing but (B, C, tile, tile), as a transformer with learned positions does.
+        each: goes through the list of tiles, such as a progress bar.
 
     Returns:
         (B, C, H, W), float32, on the device of `cube`.
@@ -44,20 +48,19 @@ def apply_tiled(
     rows = _positions(cube.shape[-2], height, min(overlap, height - 1))
     cols = _positions(cube.shape[-1], width, min(overlap, width - 1))
     result = torch.zeros(cube.shape, dtype=torch.float32, device=cube.device)
-    for row_start, row_weight in rows:
-        for col_start, col_weight in cols:
-            part = _cut(cube, row_start, col_start, height, width)
-            treated = function(part)
-            if treated.shape != part.shape:
-                raise ValueError(f"the function made {tuple(treated.shape)} of a tile of {tuple(part.shape)}")
-            # Only what lies inside the image is kept; reflected borders are not.
-            top, bottom = max(row_start, 0), min(row_start + height, cube.shape[-2])
-            left, right = max(col_start, 0), min(col_start + width, cube.shape[-1])
-            inner_rows = slice(top - row_start, bottom - row_start)
-            inner_cols = slice(left - col_start, right - col_start)
-            weight = row_weight[inner_rows, None] * col_weight[None, inner_cols]
-            treated = treated[..., inner_rows, inner_cols].to(cube.device, torch.float32)
-            result[..., top:bottom, left:right] += treated * weight.to(cube.device)
+    for (row_start, row_weight), (col_start, col_weight) in each(list(product(rows, cols))):
+        part = _cut(cube, row_start, col_start, height, width)
+        treated = function(part)
+        if treated.shape != part.shape:
+            raise ValueError(f"the function made {tuple(treated.shape)} of a tile of {tuple(part.shape)}")
+        # Only what lies inside the image is kept; reflected borders are not.
+        top, bottom = max(row_start, 0), min(row_start + height, cube.shape[-2])
+        left, right = max(col_start, 0), min(col_start + width, cube.shape[-1])
+        inner_rows = slice(top - row_start, bottom - row_start)
+        inner_cols = slice(left - col_start, right - col_start)
+        weight = row_weight[inner_rows, None] * col_weight[None, inner_cols]
+        treated = treated[..., inner_rows, inner_cols].to(cube.device, torch.float32)
+        result[..., top:bottom, left:right] += treated * weight.to(cube.device)
     return result
 
 

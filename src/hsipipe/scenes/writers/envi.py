@@ -13,6 +13,7 @@ from hsipipe.errors import UserError
 from hsipipe.files import atomic_path
 from hsipipe.scenes.readers.envi_header import DATA_TYPES
 from hsipipe.scenes.scene import Item
+from hsipipe.scenes.writers.geotiff import shown_bands
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,9 @@ def header_text(
         fields["reflectance scale factor"] = f"{1 / scale:.10g}"
     fields.update(_georeference(source))
     default = source.get("default_bands")
-    if isinstance(default, list) and all(str(b).isdigit() and 1 <= int(b) <= bands for b in default):
+    if not (isinstance(default, list) and all(str(b).isdigit() and 1 <= int(b) <= bands for b in default)):
+        default = shown_bands(item, source)
+    if default:
         fields["default bands"] = "{" + ", ".join(map(str, default)) + "}"
     if not item.good_bands.all():
         fields["bbl"] = "{" + ", ".join(str(int(good)) for good in item.good_bands) + "}"

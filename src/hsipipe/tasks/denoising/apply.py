@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +121,13 @@ def _torch_denoiser(
     return denoise
 
 
-def denoise_item(item: Item, denoiser: Denoiser, *, tile: int | None = None) -> Item:
+def denoise_item(
+    item: Item,
+    denoiser: Denoiser,
+    *,
+    tile: int | None = None,
+    each: Callable[[list[Any]], Iterable[Any]] = iter,
+) -> Item:
     """Denoise an item in its own units; invalid pixels and bad bands are passed through.
 
     Args:
@@ -129,6 +135,7 @@ def denoise_item(item: Item, denoiser: Denoiser, *, tile: int | None = None) -> 
         denoiser: from `make_denoiser`.
         tile: side in pixels, at least 16, of the overlapped tiles that the image is worked through in; None takes it
             whole. Tiles need less working memory.
+        each: goes through the tiles, such as a progress bar.
 
     Raises:
         UserError: nothing to denoise, or tiles too small.
@@ -147,41 +154,12 @@ def denoise_item(item: Item, denoiser: Denoiser, *, tile: int | None = None) -> 
         def on_tile(batch: torch.Tensor) -> torch.Tensor:
             return torch.from_numpy(denoiser(batch[0].numpy(), scaled.wavelength_nm, None, item.name))[None]
 
-        cube = apply_tiled(on_tile, torch.from_numpy(scaled.cube)[None], tile=tile, overlap=tile // 4)[0].numpy()
+        noisy = torch.from_numpy(scaled.cube)[None]
+        cube = apply_tiled(on_tile, noisy, tile=tile, overlap=tile // 4, each=each)[0].numpy()
     if np.array_equal(cube, scaled.cube):
         origin = item.source.get("path", "an array")
         log.warning("%s: %s is left as it is: next to no noise was found in it", origin, item.name)
     return unscale_item(item, scaled, cube)
-
-
-def denoise_file(
-    source: str | Path,
-    target: str | Path,
-    denoiser: Denoiser,
-    *,
-    key: str | None = None,
-    layout: str | None = None,
-    table: bool = False,
-    tile: int | None = None,
-) -> None:
-    """Denoise a file of any supported format into another; every item of a scene file, if the output is one too.
-
-    Georeference, wavelengths, mask, scale, type and layout are kept.
-
-    Args:
-        source, key, layout, table: as in `open_image`.
-        target: its extension says the format.
-        denoiser, tile: as in `denoise_item`; the file itself is read whole.
-
-    Raises:
-        UserError: an unreadable file, one with nothing to denoise, an output that cannot be, or tiles too small.
-    """
-    from hsipipe.scenes.transform import transform_file
-
-    check_tile(tile)
-    transform_file(
-        source, target, lambda item: denoise_item(item, denoiser, tile=tile), key=key, layout=layout, table=table
-    )
 
 
 def check_tile(tile: int | None) -> None:

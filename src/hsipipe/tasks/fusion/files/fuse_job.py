@@ -120,9 +120,7 @@ def fuse_blocks(job: Job) -> Outcome:
         source=job.source,
     )
     with write_windows(job.output, like, side=side) as write:
-        for number, window in enumerate(
-            progress(blocks, job.fuser.method.name, unit="block", disable=True if job.quiet else None)
-        ):
+        for number, window in enumerate(progress(blocks, job.fuser.method.name, unit="block", disable=job.quiet)):
             wide = widened(window, halo, rows, cols)
             part = pair.read(wide)
             valid = inner(part.output_valid, window, wide, ratio)
