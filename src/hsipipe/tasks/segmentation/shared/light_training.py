@@ -17,8 +17,6 @@ from hsipipe.tasks.segmentation.shared.labelled import LabelledImage
 from hsipipe.tasks.segmentation.shared.spatial_folds import spatial_folds
 from hsipipe.training.learning_rates import LearningRate
 
-OPTIMISERS = ("adam", "adamw", "sgd")
-
 
 @dataclass
 class Course:
@@ -63,7 +61,7 @@ def train(
         seed: of the order of the samples, the augmentation and the dropout.
         device: where to train.
         weight_decay: an L2 penalty with adam and sgd, decoupled with adamw.
-        optimiser: one of `OPTIMISERS`.
+        optimiser: adam, adamw or sgd.
         balancing: how classes are weighted, see `class_weights`; deephyp's by the counts of each batch, others by all.
         label_smoothing: see `classification_loss`.
         augment: (batch, generator) to a changed batch, at every step.
