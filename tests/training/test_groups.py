@@ -137,7 +137,7 @@ def test_other_factors_start_anew(tmp_path):
 
 def test_missing_bitsandbytes_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
-    with pytest.raises(UserError, match=r'pip install "hsipipe\[quantise\]"'):
+    with pytest.raises(UserError, match=r'pip install "hsipipe\[gpu\]"'):
         make_optimizer([{"params": [nn.Parameter(torch.zeros(1))]}], TrainingSettings(optimizer="adamw8bit"))
 
 
