@@ -13,9 +13,10 @@ from sklearn.preprocessing import StandardScaler
 
 from hsipipe.bands.spectrum import rgb_bands
 from hsipipe.errors import UserError
-from hsipipe.scenes.simulation.specimens import planted, simulate_specimens, specimen_items
+from hsipipe.scenes.simulation.specimens.design import planted
+from hsipipe.scenes.simulation.specimens.files import simulate_specimens
 from hsipipe.scenes.simulation.specimens.pigments import band_centres, bump
-from hsipipe.scenes.simulation.specimens.simulate import portraits, portray
+from hsipipe.scenes.simulation.specimens.simulate import portraits, portray, specimen_items
 
 SMALL = {"individuals": 2, "size": 24, "bands": 30}
 
