@@ -26,9 +26,10 @@ QUESTIONS = ("prepare", "fit", "predict", "score", "draw")
 # Every script works within `hsipipe.jobs.job`, and everybody uses what lies at the package's root.
 NOT_DRAWN = ("jobs",)
 
+FOLDERS = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
 WIDTH, LINE, GAP, PAD = 1000, 15, 8, 6
 COLUMNS = {"rules": (10, 160), "scripts": (215, 125), "folders": (420, 285), "tasks": (735, 255)}
-INK, PALE, FRAME, LINES = "#1b2733", "#eef3f7", "#5f7a91", "#7b8b99"
+INK, PALE, FRAME, LINES = "#1b2733", "#eef3f7", "#4d6a83", "#7b8b99"
 FILLS = {"rules": "#dfeaf4", "scripts": PALE, "folders": "#e6f0e3", "tasks": "#f7ecd9"}
 
 
@@ -106,12 +107,12 @@ def uses(folder: Path, *, own: str) -> list[str]:
 def reason_of(folder: Path) -> str:
     """The first sentence of a folder's docstring."""
     text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
-    return text.split("\n\n")[0].replace("\n", " ").rstrip(".")
+    return text.split("\n\n")[0].replace("\n", " ").replace("`", "").rstrip(".")
 
 
 def wrapped(text: str, column: str) -> list[str]:
     """Text in lines that fit a column."""
-    return textwrap.wrap(text, int(COLUMNS[column][1] / 6.1))
+    return textwrap.wrap(text, int(COLUMNS[column][1] / 5.6))
 
 
 def make_boxes() -> tuple[list[Box], list[tuple[Box, Box]]]:
@@ -133,14 +134,13 @@ def make_boxes() -> tuple[list[Box], list[tuple[Box, Box]]]:
     for folder in sorted(path.parent for path in PACKAGE.glob("*/__init__.py")):
         if folder.name != "tasks":
             used = uses(folder, own=folder.name)
-            lines = wrapped(reason_of(folder), "folders") + (
-                wrapped(f"uses {', '.join(used)}", "folders") if used else []
-            )
+            lines = wrapped(reason_of(folder), "tasks") + (wrapped(f"uses {', '.join(used)}", "tasks") if used else [])
             folders[folder.name] = Box("folders", folder.name, lines)
     # What is called stands beside its callers, what no script calls below.
     places = {name: [order.index(script) for script, called in calls if called == name] for name in (*folders, *asked)}
     ranked = sorted(places, key=lambda name: (sum(places[name]) / len(places[name]) if places[name] else 99, name))
-    placed = [(folders | asked)[name] for name in ranked]
+    placed = [(folders | asked)[name] for name in ranked if places[name]]
+    last_called = placed[-1]
     for folder in sorted(path.parent for path in (PACKAGE / "tasks").glob("*/methods")):
         methods = sorted(path.parent.name for path in folder.glob("methods/*/method.yaml"))
         lines = wrapped(f"{len(methods)} methods: {', '.join(methods)}", "tasks")
@@ -151,15 +151,28 @@ def make_boxes() -> tuple[list[Box], list[tuple[Box, Box]]]:
                 [*lines, *wrapped(f"uses {', '.join(uses(folder, own='tasks'))}", "tasks")],
             )
         )
+    # What no script calls stands below: beneath the tasks what these are made of, beneath the folders the rest.
+    of_tasks = uses(PACKAGE / "tasks", own="tasks")
+    for name in ranked:
+        if not places[name] and name in of_tasks:
+            folders[name].column = "tasks"
+            tasks.append(folders[name])
+        elif not places[name]:
+            placed.append(folders[name])
     for stack in (rules, list(scripts.values()), placed, tasks):
         place(stack)
-    spread(list(scripts.values()), placed[-1].top)
+    spread(list(scripts.values()), last_called.top)
     for box in rules:
         own = [scripts[name] for name in box.lines]
         box.top = sum(one.middle for one in own) / len(own) - box.height / 2
         joined += [(box, one) for one in own]
     joined += [(scripts[script], (folders | asked)[called]) for script, called in calls]
-    joined += [(box, task) for box in asked.values() for task in tasks]
+    joined += [
+        (box, task)
+        for question, box in asked.items()
+        for task in tasks
+        if (PACKAGE / task.title / f"{question}.py").exists()
+    ]
     return [*rules, *scripts.values(), *placed, *tasks], joined
 
 
@@ -173,7 +186,7 @@ def place(stack: list[Box]) -> None:
 
 def spread(stack: list[Box], bottom: float) -> None:
     """With equal gaps down to a height."""
-    step = max(stack[0].height + GAP, (bottom - 34) / (len(stack) + 3))
+    step = max(2 * LINE + PAD + GAP, (bottom - 34) / len(stack))  # room for a file with one rule beside each
     for index, box in enumerate(stack):
         box.top = 34 + index * step
 
@@ -191,7 +204,7 @@ def svg() -> str:
         COLUMNS, ("workflow/rules", "workflow/scripts", "src/hsipipe", "tasks and methods"), strict=True
     ):
         left, width = COLUMNS[column]
-        parts.append(f'<rect x="{left}" y="6" width="{width}" height="20" rx="3" fill="{INK}"/>')
+        parts.append(f'<rect x="{left}" y="6" width="{width}" height="20" rx="3" fill="{FRAME}"/>')
         parts.append(f'<text x="{left + 8}" y="20" fill="{PALE}" font-weight="bold">{words}</text>')
     for first, second in joined:
         start, end = sum(COLUMNS[first.column]), COLUMNS[second.column][0]
@@ -208,7 +221,7 @@ def svg() -> str:
         left, width = COLUMNS[box.column]
         parts.append(
             f'<rect x="{left}" y="{box.top:.1f}" width="{width}" height="{box.height:.1f}" rx="4" '
-            f'fill="{FILLS[box.column]}" stroke="{FRAME}"/>'
+            f'fill="{FILLS["folders" if box.title in FOLDERS else box.column]}" stroke="{FRAME}"/>'
         )
         for number, line in enumerate([box.title, *box.lines]):
             weight = ' font-weight="bold"' if number == 0 else ""

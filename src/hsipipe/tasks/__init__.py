@@ -1,4 +1,9 @@
-"""The tasks: each answers five questions (prepare, fit, predict, score, draw); all run through the same rules."""
+"""The tasks: each answers five questions (prepare, fit, predict, score, draw); all run through the same rules.
+
+A folder for each. In it: `settings` (what a config says of a case, and which step reads which key), a file for each
+question, `methods` with a folder for each method, `shared` mathematics, `figures`. Begin with `denoising`, the
+simplest; `predictions` here is what a run of any task writes.
+"""
 
 import importlib
 from typing import Any
