@@ -2,7 +2,7 @@
 
 A folder for each. In it: `settings` (what a config says of a case, and which step reads which key), a file for each
 question, `methods` with a folder for each method, `shared` mathematics, `figures`. Begin with `denoising`, the
-simplest; `predictions` here is what a run of any task writes.
+simplest; `case_file` and `predictions` here are what cases and runs of all tasks have in common.
 """
 
 import importlib
