@@ -129,17 +129,22 @@ def in_place_of(command: Command):
     return command.text, "demo"
 
 
-def test_every_command_runs(clone, demo):
+@pytest.fixture(scope="module")
+def plans(clone):
+    """What runs in a clone, begun: dry runs need nobody's results, and nobody needs theirs."""
+    commands = [in_place_of(command) for command in commands_of(README)]
+    with ThreadPoolExecutor(1) as beside:
+        yield [beside.submit(run, text, clone) for text, folder in commands if folder == "clone"]
+
+
+def test_every_command_runs(plans, demo):
     commands = [in_place_of(command) for command in commands_of(README)]
     assert len(commands) > 30
-    # Dry runs need nobody's results, and nobody needs theirs.
-    with ThreadPoolExecutor(1) as beside:
-        planned = [beside.submit(run, text, clone) for text, folder in commands if folder == "clone"]
-        for text, folder in commands:
-            if folder == "demo":
-                run(text, demo)
-        for plan in planned:
-            plan.result()
+    for text, folder in commands:
+        if folder == "demo":
+            run(text, demo)
+    for plan in plans:
+        plan.result()
     assert [name for name in MADE if not (demo / name).exists()] == []
     assert read_image(demo / "fine_hsi.tif").cube.shape == read_image(demo / "scene.tif").cube.shape
     assert len((demo / "embeddings.csv").read_text().splitlines()) == 2 * 12 + 1
