@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from hsipipe.files import write_text
-from hsipipe.scenes.simulation.specimens import specimen_items
+from hsipipe.scenes.simulation.specimens.simulate import specimen_items
 from hsipipe.tasks.representation.augment.settings import augmentation_from
 from hsipipe.tasks.representation.augment.views import make_views
 from hsipipe.tasks.representation.case import CaseFile, Identity, Prepared, write_case

@@ -8,7 +8,7 @@ from hsipipe.cli import main
 from hsipipe.degrade.figures import draw_psfs, draw_response
 from hsipipe.degrade.files import PairSettings, degrade_item
 from hsipipe.degrade.pair import degrade_pair, peer_normalise
-from hsipipe.degrade.psf import FAMILIES, make_psf
+from hsipipe.degrade.psf import PSFS, make_psf
 from hsipipe.degrade.response import make_srf
 from hsipipe.errors import UserError
 from hsipipe.report.style import save_figure
@@ -282,9 +282,9 @@ def test_envi_output_has_the_larger_pixels(tmp_path):
 
 
 def test_figures_are_drawn(tmp_path):
-    save_figure(draw_psfs({name: make_psf(name) for name in FAMILIES}), [tmp_path / "psfs.svg"])
+    save_figure(draw_psfs({name: make_psf(name) for name in PSFS}), [tmp_path / "psfs.svg"])
     text = (tmp_path / "psfs.svg").read_text()
-    assert all(name in text for name in FAMILIES)
+    assert all(name in text for name in PSFS)
     assert "rms 3.12 px" in text
     response = make_srf(8, wavelength_nm=np.linspace(390, 1100, 90), bands=90)
     save_figure(draw_response(response, np.linspace(390, 1100, 90)), [tmp_path / "srf.svg"])

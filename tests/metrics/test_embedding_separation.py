@@ -4,7 +4,7 @@ from sklearn.metrics import silhouette_samples
 
 from hsipipe.errors import UserError
 from hsipipe.metrics.embedding_permutations import permuted_labels
-from hsipipe.metrics.embedding_separation import class_distances, distance_matrix, silhouette
+from hsipipe.metrics.embedding_separation import distance_matrix, silhouette
 
 
 def test_silhouette_by_hand():
@@ -63,15 +63,9 @@ def test_sides_of_individuals_are_shuffled_together():
     assert right.p > wrong.p
 
 
-def test_class_distances_by_hand():
-    points = np.array([0.0, 1.0, 4.0])
-    found = class_distances(np.abs(points[:, None] - points[None]), np.array([0, 0, 1]))
-    assert (found.within, found.between, found.ratio) == (1.0, 3.5, 3.5)
-    assert class_distances(np.ones((3, 3)) - np.eye(3), np.array([0, 0, 1])).ratio == 1
-    alone = class_distances(np.ones((2, 2)) - np.eye(2), np.array([0, 1]))
-    assert np.isnan(alone.within)
+def test_silhouettes_need_two_classes_and_fitting_labels():
     with pytest.raises(UserError, match="two classes"):
-        class_distances(np.zeros((2, 2)), np.array([1, 1]))
+        silhouette(np.zeros((2, 2)), np.array([1, 1]))
     with pytest.raises(UserError, match="do not fit"):
         silhouette(np.zeros((2, 2)), np.array([1, 2, 3]))
 

@@ -132,7 +132,7 @@ def test_errors(monkeypatch):
     with pytest.raises(UserError, match="did you mean 'nf4'"):
         QuantisedLinear.from_linear(linear(), quantisation="nf5")
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    with pytest.raises(UserError, match=r"pip install \"hsipipe\[quantise\]\""):
+    with pytest.raises(UserError, match=r"pip install \"hsipipe\[gpu\]\""):
         QuantisedLinear.from_linear(linear())
 
 

@@ -10,8 +10,8 @@ import pytest
 from hsipipe.errors import UserError
 from hsipipe.scenes.convert import convert
 from hsipipe.scenes.scene import Scene
-from hsipipe.scenes.simulation.specimens import simulate_specimens, specimen_items
-from hsipipe.scenes.specimens import is_specimen_folder, read_specimens
+from hsipipe.scenes.simulation.specimens.files import simulate_specimens
+from hsipipe.scenes.simulation.specimens.simulate import specimen_items
 from hsipipe.scenes.specimens.calibration import (
     Reference,
     check_wavelengths,
@@ -22,6 +22,7 @@ from hsipipe.scenes.specimens.calibration import (
 from hsipipe.scenes.specimens.files import list_files, reference_of
 from hsipipe.scenes.specimens.mask import dead_lines, otsu_threshold, separate_specimen
 from hsipipe.scenes.specimens.metadata import match_table, parse_name
+from hsipipe.scenes.specimens.reader import is_specimen_folder, read_specimens
 
 NM = "wavelength = {400, 410, 420}\n"
 

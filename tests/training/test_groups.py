@@ -9,7 +9,7 @@ from torch import nn
 
 from hsipipe.errors import UserError
 from hsipipe.training import lightning_loop
-from hsipipe.training.loop import fit
+from hsipipe.training.loop import run_training
 from hsipipe.training.optimizers import make_optimizer, parameter_groups, rate_factors, set_learning_rate
 from hsipipe.training.settings import TrainingSettings
 
@@ -35,7 +35,7 @@ def factor(name):
 
 
 def train(folder, *, draw=draw_batch, rate_factor=factor, on_epoch=None, check=None, model=None, **changes):
-    return fit(
+    return run_training(
         Adapted() if model is None else model,
         draw_batch=draw,
         validate=check,
@@ -137,7 +137,7 @@ def test_other_factors_start_anew(tmp_path):
 
 def test_missing_bitsandbytes_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
-    with pytest.raises(UserError, match=r'pip install "hsipipe\[quantise\]"'):
+    with pytest.raises(UserError, match=r'pip install "hsipipe\[gpu\]"'):
         make_optimizer([{"params": [nn.Parameter(torch.zeros(1))]}], TrainingSettings(optimizer="adamw8bit"))
 
 

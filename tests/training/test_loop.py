@@ -16,7 +16,7 @@ from torch.nn import functional
 from hsipipe.errors import UserError
 from hsipipe.randomness import seed_for
 from hsipipe.training.history import draw_history, read_history
-from hsipipe.training.loop import fit
+from hsipipe.training.loop import run_training
 from hsipipe.training.settings import TrainingSettings
 
 SETTINGS = {"epochs": 3, "steps_per_epoch": 4, "batch_size": 8, "learning_rate": 0.01, "accumulate": 2}
@@ -48,7 +48,7 @@ def train(
     folder, *, draw=draw_batch, check=validate, model=None, key="k", seed=0, monitor="loss", mode="min", **changes
 ):
     settings = TrainingSettings(**{**SETTINGS, **changes})
-    return fit(
+    return run_training(
         model or make_model(),
         draw_batch=draw,
         validate=check,
@@ -263,7 +263,7 @@ def test_infinite_weights_are_not_saved(tmp_path):
 
     model = make_model()
     with pytest.raises(UserError, match="weights stopped being finite at step 0"):
-        fit(
+        run_training(
             model,
             draw_batch=draw_batch,
             validate=None,

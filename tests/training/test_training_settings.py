@@ -4,7 +4,7 @@ import pytest
 
 from hsipipe.errors import UserError
 from hsipipe.settings import as_plain, describe, settings_from
-from hsipipe.training.settings import NEUTRAL, TrainingSettings
+from hsipipe.training.settings import NEUTRAL_SETTINGS, TrainingSettings
 
 
 def test_schedules():
@@ -51,7 +51,7 @@ def test_round_trip_and_documentation():
 
 
 def test_what_changes_no_weights():
-    assert set(NEUTRAL) == {"checkpoint_every_s", "pictures_every", "empty_cache", "watch"}
+    assert set(NEUTRAL_SETTINGS) == {"checkpoint_every_s", "pictures_every", "empty_cache", "watch"}
 
 
 def test_when_pictures_are_drawn():

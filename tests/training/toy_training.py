@@ -13,7 +13,7 @@ from torch.nn import functional
 from hsipipe.errors import UserError
 from hsipipe.randomness import seed_for
 from hsipipe.training import ranks
-from hsipipe.training.loop import fit as run_training
+from hsipipe.training.loop import run_training
 from hsipipe.training.settings import TrainingSettings
 
 

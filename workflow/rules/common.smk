@@ -248,7 +248,7 @@ def get_simulation_key(wildcards):
     if paper.scenes[wildcards.scene].simulate is not None:
         return code_key("hsipipe.scenes.simulate")
     return code_key(
-        "hsipipe.scenes.simulation.specimens.files", "hsipipe.scenes.specimens"
+        "hsipipe.scenes.simulation.specimens.files", "hsipipe.scenes.specimens.reader"
     )
 
 

@@ -12,8 +12,8 @@ with job(snakemake):
         items = simulate_scene(**settings)
     else:
         from hsipipe.files import fresh_folder
-        from hsipipe.scenes.simulation.specimens import simulate_specimens
-        from hsipipe.scenes.specimens import read_specimens
+        from hsipipe.scenes.simulation.specimens.files import simulate_specimens
+        from hsipipe.scenes.specimens.reader import read_specimens
 
         with fresh_folder(snakemake.params.folder) as folder:
             simulate_specimens(folder, masks=True, **settings)

@@ -6,8 +6,6 @@ The whole image is scaled at once (never tile by tile, which would leave seams).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -117,59 +115,3 @@ def normalise(cube: ArrayT, low: ArrayT, high: ArrayT) -> ArrayT:
 def denormalise(cube: ArrayT, low: ArrayT, high: ArrayT) -> ArrayT:
     """The inverse of `normalise`: cube * (high - low) + low, band by band."""
     return cube * _range(low, high)[..., None, None] + low[..., None, None]  # type: ignore[return-value]
-
-
-@dataclass(frozen=True)
-class Normaliser:
-    """A scaling of the bands, kept with a model or a case.
-
-    Attributes:
-        low, high: (C,) float32 NumPy arrays in the units of the scene: what becomes 0 and 1.
-    """
-
-    low: np.ndarray
-    high: np.ndarray
-
-    def __post_init__(self) -> None:
-        for name in ("low", "high"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float32))
-        if self.low.ndim != 1 or self.low.shape != self.high.shape:
-            raise ValueError(f"low {self.low.shape} and high {self.high.shape} must be vectors of one length")
-
-    @classmethod
-    def fit(
-        cls, cube: np.ndarray, valid: np.ndarray | None = None, percentiles: tuple[float, float] = (0, 100)
-    ) -> Normaliser:
-        """The scaling of one image (C, H, W); see `band_minmax`."""
-        return cls(*band_minmax(cube, valid, percentiles))
-
-    def apply(self, cube: ArrayT) -> ArrayT:
-        """Scale (..., C, H, W), NumPy or torch."""
-        return normalise(cube, *self._bounds(cube))
-
-    def undo(self, cube: ArrayT) -> ArrayT:
-        """Bring (..., C, H, W) back to the units of the scene."""
-        return denormalise(cube, *self._bounds(cube))
-
-    def _bounds(self, cube: ArrayT) -> tuple[ArrayT, ArrayT]:
-        if isinstance(cube, np.ndarray):
-            return self.low, self.high  # type: ignore[return-value]
-        import torch
-
-        return tuple(torch.as_tensor(value).to(cube.device) for value in (self.low, self.high))  # type: ignore[return-value]
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """`low` and `high` by name, for a file."""
-        return {"low": self.low, "high": self.high}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any]) -> Normaliser:
-        """The normaliser that `to_arrays` described; extra entries are ignored."""
-        return cls(np.asarray(arrays["low"]), np.asarray(arrays["high"]))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Normaliser):
-            return NotImplemented
-        return np.array_equal(self.low, other.low) and np.array_equal(self.high, other.high)
-
-    __hash__ = None  # type: ignore[assignment]

@@ -182,7 +182,6 @@ PSFS: dict[str, Callable[..., np.ndarray]] = {
         gabor_peer,
     )
 }
-FAMILIES = tuple(name for name in PSFS if not name.endswith("_peer"))
 
 
 def peer_name(name: str) -> str:

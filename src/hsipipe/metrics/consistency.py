@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from hsipipe.degrade.blur import Blur
+    pass
 
 
 @dataclass(frozen=True)
@@ -25,25 +25,6 @@ class Consistency:
     rmse: float
     snr_db: float
     noise_ratio: float | None
-
-
-def hsi_consistency(
-    lr_hsi: np.ndarray, fused: np.ndarray, blur: Blur, *, noise: np.ndarray | float | None = None
-) -> Consistency:
-    """Compare the fused cube, blurred and decimated, with the low-resolution HSI.
-
-    Args:
-        lr_hsi: (C, h, w).
-        fused: (C, H, W).
-        blur: the pair's `Blur`, for images of (H, W).
-        noise: standard deviation of the HSI's noise, one for all bands or (C,), or None.
-
-    Raises:
-        ValueError: shapes that do not fit.
-    """
-    if len(fused) != len(lr_hsi):
-        raise ValueError(f"the fused cube has {len(fused)} bands, the HSI {len(lr_hsi)}")
-    return compare_images(lr_hsi, blur.forward(fused), noise=noise)
 
 
 def msi_consistency(

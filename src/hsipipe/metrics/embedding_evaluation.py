@@ -112,16 +112,6 @@ def neighbour_folds(
     return judged
 
 
-def majority_folds(labels: np.ndarray, folds: Sequence[Fold]) -> list[Judged]:
-    """The commonest class of the training part for all (`method` is `majority`); ties: the first in order."""
-    judged = []
-    for number, fold in enumerate(folds):
-        classes, counts = np.unique(labels[fold.train], return_counts=True)
-        predicted = np.full(len(fold.test), classes[counts.argmax()])
-        judged.append(_judge(number, "majority", fold, labels, predicted))
-    return judged
-
-
 def label_curve(
     features: Features,
     labels: np.ndarray,
@@ -298,14 +288,6 @@ def cross_spectral(
                 found = probe.predict(seen[fold.test])
                 judged[name, other].append(_judge(number, "probe", fold, labels, found, cost=probe.cost))
     return judged
-
-
-def summarise(judged: Sequence[Judged], score: str = "balanced_accuracy") -> tuple[float, float]:
-    """Mean and standard deviation (n - 1; 0 for one) of a score over folds, percent."""
-    values = np.array([one.scores[score] for one in judged])
-    if not len(values):
-        raise UserError("there is no fold to summarise")
-    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
 def pooled(judged: Sequence[Judged], labels: np.ndarray) -> dict[str, float]:

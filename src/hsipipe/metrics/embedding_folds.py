@@ -105,23 +105,6 @@ def random_folds(labels: np.ndarray, *, folds: int = 5, seed: int = 0) -> list[F
     return _folds_of(places, folds, leaky=True)
 
 
-def block_groups(places: np.ndarray, *, block: int) -> np.ndarray:
-    """Name of the square block that each labelled pixel lies in.
-
-    Args:
-        places: (N, 2) rows and columns, or (N, 3) image, row and column; integers.
-        block: side in pixels, at least 1.
-
-    Returns:
-        (N,) integers, one number for each block.
-    """
-    places = _as_places(places)
-    if block < 1:
-        raise UserError("must be at least 1 pixel", key="block", found=block)
-    corners = np.column_stack([places[:, 0], places[:, 1] // block, places[:, 2] // block])
-    return np.unique(corners, axis=0, return_inverse=True)[1].reshape(-1)
-
-
 def keep_distance(folds: Sequence[Fold], labels: np.ndarray, places: np.ndarray, *, guard: int) -> list[Fold]:
     """The folds without the training samples that lie within `guard` pixels of a test sample.
 
@@ -131,7 +114,7 @@ def keep_distance(folds: Sequence[Fold], labels: np.ndarray, places: np.ndarray,
     Args:
         folds: of N samples.
         labels: (N,) classes.
-        places: as for `block_groups`.
+        places: (N, 2) rows and columns, or (N, 3) image, row and column.
         guard: pixels, 0 for none.
 
     Raises:

@@ -1,9 +1,8 @@
-"""How far classes lie apart among embeddings: silhouettes with a shuffled null, distances within and between."""
+"""How far classes lie apart among embeddings: silhouettes with a shuffled null."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from hsipipe.metrics.embedding_permutations import permuted_labels
 from hsipipe.metrics.embedding_probe import fit_scaling
 from hsipipe.randomness import generator_for
 
-Distance = Literal["euclidean", "cosine"]
 DISTANCES = ("euclidean", "cosine")
 
 
@@ -34,22 +32,6 @@ class Silhouette:
     def null_mean(self) -> float:
         """Mean of the null: the silhouette of classes that mean nothing."""
         return float(self.null.mean())
-
-
-@dataclass(frozen=True)
-class ClassDistances:
-    """Attributes: within, between: mean distance of pairs of samples of one class and of two; ratio: between / within
-    (infinite where within is 0, NaN where both are)."""
-
-    within: float
-    between: float
-
-    @property
-    def ratio(self) -> float:
-        """Between over within: 1 where classes mean nothing."""
-        if self.within > 0:
-            return self.between / self.within
-        return float("inf") if self.between > 0 else float("nan")
 
 
 def distance_matrix(features: np.ndarray, *, distance: str = "euclidean") -> np.ndarray:
@@ -113,24 +95,6 @@ def silhouette(
     value = float(samples.mean())
     p = (1 + int((null >= value - 1e-12).sum())) / (1 + permutations)
     return Silhouette(value, samples, null, p)
-
-
-def class_distances(distances: np.ndarray, labels: np.ndarray) -> ClassDistances:
-    """Mean distance of pairs of samples within a class, and of pairs of two classes.
-
-    Args:
-        distances: (N, N), symmetric.
-        labels: (N,) of at least two classes; where no class has two samples, `within` is NaN.
-
-    Raises:
-        UserError: as `silhouette`.
-    """
-    _, codes = _check(distances, labels)
-    rows, cols = np.triu_indices(len(codes), 1)
-    same = codes[rows] == codes[cols]
-    pairs = distances[rows, cols]
-    within = float(pairs[same].mean()) if same.any() else float("nan")
-    return ClassDistances(within, float(pairs[~same].mean()))
 
 
 def _silhouettes(distances: np.ndarray, codes: np.ndarray, classes: int) -> np.ndarray:

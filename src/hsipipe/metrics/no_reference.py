@@ -65,7 +65,7 @@ def score_without_truth(
     rows = _consistency_rows("hsi", compare_images(lr_hsi, low, noise=hsi_noise))
     if srf is not None:
         rows += _consistency_rows("msi", msi_consistency(hr_msi, fused, srf, noise=msi_noise))
-    quality = _hybrid_qnr(lr_hsi, hr_msi, fused, low, blur)
+    quality = hybrid_qnr(lr_hsi, hr_msi, fused, blur, low=low)
     rows += [("d_lambda", quality.d_lambda), ("d_s", quality.d_s), ("hqnr", quality.hqnr)]
     undefined = [name for name, value in rows if not np.isfinite(value)]
     if undefined:
@@ -73,7 +73,7 @@ def score_without_truth(
     return [(name, value, METRICS[name].unit) for name, value in rows]
 
 
-def hybrid_qnr(lr_hsi: np.ndarray, hr_msi: np.ndarray, fused: np.ndarray, blur: Blur) -> Hqnr:
+def hybrid_qnr(lr_hsi: np.ndarray, hr_msi: np.ndarray, fused: np.ndarray, blur: Blur, *, low: np.ndarray) -> Hqnr:
     """HQNR = (1 - D_lambda) (1 - D_S), for an HSI and an MSI in the places of an MSI and a panchromatic image.
 
     D_lambda = 1 - Q2n(fused at low resolution, HSI), with the sensor's own blur (M. M. Khan, L. Alparone, J. Chanussot,
@@ -89,6 +89,7 @@ def hybrid_qnr(lr_hsi: np.ndarray, hr_msi: np.ndarray, fused: np.ndarray, blur: 
     Args:
         lr_hsi: (C, h, w); hr_msi: (m, H, W); fused: (C, H, W): in one radiometric scaling.
         blur: the `Blur` of the pair.
+        low: (C, h, w), the fused cube at low resolution: `blur.forward(fused)`.
 
     Returns:
         NaN in all three if the HSI has a side below 2 or a value is not finite.
@@ -97,10 +98,6 @@ def hybrid_qnr(lr_hsi: np.ndarray, hr_msi: np.ndarray, fused: np.ndarray, blur: 
         ValueError: shapes that do not fit.
     """
     _check(lr_hsi, hr_msi, fused, blur)
-    return _hybrid_qnr(lr_hsi, hr_msi, fused, blur.forward(fused), blur)
-
-
-def _hybrid_qnr(lr_hsi: np.ndarray, hr_msi: np.ndarray, fused: np.ndarray, low: np.ndarray, blur: Blur) -> Hqnr:
     rows, cols = lr_hsi.shape[1:]
     if min(rows, cols) < 2:
         return Hqnr(*[float("nan")] * 3)

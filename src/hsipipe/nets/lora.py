@@ -124,16 +124,6 @@ def merge(module: nn.Module) -> None:
         setattr(parent, name, plain.train(child.training))
 
 
-def adapter_parameters(module: nn.Module) -> list[str]:
-    """Names of the parameters that `adapt` added; each holds `lora_` or `dora_magnitude`."""
-    return [
-        f"{path}.{name}" if path else name
-        for path, layer in module.named_modules()
-        if isinstance(layer, LowRankLinear)
-        for name, _ in layer.named_parameters(recurse=False)
-    ]
-
-
 class LowRankLinear(nn.Module):
     """A frozen linear layer with a low-rank update for some of the equal groups of its outputs.
 

@@ -10,7 +10,7 @@ from hsipipe.errors import UserError
 from hsipipe.files import sha256_of
 from hsipipe.scenes.readers import detect_format, read_folder, read_image, read_scene_items
 from hsipipe.scenes.scene import Item, Scene, write_scene
-from hsipipe.scenes.specimens import is_simulated_folder, is_specimen_folder, read_specimens
+from hsipipe.scenes.specimens.reader import is_simulated_folder, is_specimen_folder, read_specimens
 from hsipipe.scenes.writers import check_output, write_image
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""`fit`: the one training loop, for all trained methods of all tasks."""
+"""`run_training`: the one training loop, for all trained methods of all tasks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hsipipe.training import ranks
 from hsipipe.training.history import Row
 from hsipipe.training.optimizers import RateFactor, make_optimizer, parameter_groups, rate_factors
 from hsipipe.training.out_of_memory import memory_told
-from hsipipe.training.settings import NEUTRAL, TrainingSettings
+from hsipipe.training.settings import NEUTRAL_SETTINGS, TrainingSettings
 from hsipipe.training.state import LAST, Progress, StateFolder
 
 Batch = dict[str, Tensor]
@@ -75,7 +75,7 @@ class TrainingResult:
     trained_on: str
 
 
-def fit(
+def run_training(
     model: nn.Module,
     *,
     draw_batch: DrawBatch,
@@ -133,7 +133,7 @@ def fit(
     identity = {
         "key": key,
         "seed": seed,
-        "settings": {name: value for name, value in as_plain(settings).items() if name not in NEUTRAL},
+        "settings": {name: value for name, value in as_plain(settings).items() if name not in NEUTRAL_SETTINGS},
         "monitor": [monitor, mode],
         "rate_factors": step_key(factors),
     }

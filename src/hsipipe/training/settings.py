@@ -15,7 +15,7 @@ SCALED = ("exponential", "piecewise", "one-cycle")
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Settings of `hsipipe.training.loop.fit`; see each field's meaning.
+    """Settings of `hsipipe.training.loop.run_training`; see each field's meaning.
 
     A step is one update of the weights. It sees `batch_size * accumulate` samples.
     """
@@ -184,4 +184,4 @@ class TrainingSettings:
 
 
 # Settings that do not change which weights come out: no part of a training's key.
-NEUTRAL = tuple(item.name for item in fields(TrainingSettings) if item.metadata.get("neutral"))
+NEUTRAL_SETTINGS = tuple(item.name for item in fields(TrainingSettings) if item.metadata.get("neutral"))

@@ -22,7 +22,7 @@ from hsipipe.tasks.denoising.case import CaseFile
 from hsipipe.tasks.denoising.fit import sort_settings
 from hsipipe.training.accounting import count_parameters
 from hsipipe.training.model_file import load_model
-from hsipipe.training.settings import NEUTRAL
+from hsipipe.training.settings import NEUTRAL_SETTINGS
 
 NOISE = "gaussian:sigma=0.2+clip"
 SHORT = {"epochs": 2, "steps_per_epoch": 2, "batch_size": 2, "precision": "float32"}
@@ -422,7 +422,9 @@ def test_the_start_is_part_of_the_key(case, encoder, tmp_path):
     content = load_model(train(case, tmp_path, "vit", {**TRANSFORMER, "epochs": 1}, start=encoder))
     method = find_method("denoising", "vit")
     settings = method.complete({**TRANSFORMER, "epochs": 1})
-    effective = {name: value for name, value in settings.items() if name not in (*NEUTRAL, "encoder", "weights")}
+    effective = {
+        name: value for name, value in settings.items() if name not in (*NEUTRAL_SETTINGS, "encoder", "weights")
+    }
     with CaseFile(case.folder / "case.h5", [case.folder / "s.h5"]) as opened:
         assert content["key"] == step_key("code", opened.content, effective, 0, sha256_of(encoder))
 

@@ -17,7 +17,7 @@ from hsipipe.tasks.denoising.fit import squared_error
 from hsipipe.tasks.denoising.methods.vit.model import build
 from hsipipe.tasks.denoising.training_data import draw_patches
 from hsipipe.training.accounting import count_parameters
-from hsipipe.training.loop import fit
+from hsipipe.training.loop import run_training
 from hsipipe.training.settings import TrainingSettings
 from hsipipe.training.tiles import apply_network
 
@@ -75,7 +75,7 @@ def test_lora_through_the_training_loop(tmp_path):
         error = float((denoised - clean).square().mean())
         return {"loss": error, "psnr": psnr(clean.numpy(), denoised.numpy())}
 
-    result = fit(
+    result = run_training(
         model,
         draw_batch=draw_batch,
         validate=validate,

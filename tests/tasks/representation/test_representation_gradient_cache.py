@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from hsipipe.tasks.representation.shared import gradient_cache
 from hsipipe.tasks.representation.shared.combined import LossSettings, RepresentationLoss
 from hsipipe.tasks.representation.shared.contrastive import dcl, nt_xent, vicreg
-from hsipipe.tasks.representation.shared.gradient_cache import cached_backward, cached_loss, micro_batches
+from hsipipe.tasks.representation.shared.gradient_cache import cached_loss, micro_batches
 
 COUNT, BANDS, SIZE = 12, 5, 6
 PARTS = micro_batches(COUNT, 4)
@@ -63,6 +63,13 @@ def with_graph(model, images, loss, parts=PARTS, seed=7):
     value = loss(*joined)
     value.backward()
     return value.detach(), gradients(model)
+
+
+def cached_backward(encode, parts, loss, *, model, scale=1.0, **settings):
+    """Gradients of `scale` times the cached loss, as a training step asks for them; the loss without a graph."""
+    value = cached_loss(encode, parts, loss, model=model, **settings)
+    (value * scale).backward()
+    return value.detach()
 
 
 def cached(model, images, loss, parts=PARTS, seed=7, **settings):

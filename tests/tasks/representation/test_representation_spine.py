@@ -13,7 +13,7 @@ from hsipipe.errors import UserError
 from hsipipe.methods import find_method
 from hsipipe.report.style import save_figure
 from hsipipe.scenes.scene import Item, Scene, write_scene
-from hsipipe.scenes.simulation.specimens import specimen_items
+from hsipipe.scenes.simulation.specimens.simulate import specimen_items
 from hsipipe.scores import collect_scores, write_scores
 from hsipipe.settings import settings_from
 from hsipipe.tasks import load_task
@@ -269,7 +269,7 @@ def test_stages_follow_from_the_share_of_the_training():
 
 
 def test_a_folder_is_embedded_from_the_command_line(study, tmp_path, capsys):
-    from hsipipe.scenes.simulation.specimens import simulate_specimens
+    from hsipipe.scenes.simulation.specimens.files import simulate_specimens
 
     simulate_specimens(tmp_path / "folder", species=2, individuals=2, sides=1, size=24, bands=BANDS, seed=3)
     model = str(study[3]["simclr"]["model"])

@@ -169,9 +169,9 @@ def linear():
     return torch.nn.Linear(4, 2)
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "adamw", "sgd"])
-def test_training_lowers_the_loss(optimiser):
-    course = run(linear(), optimiser=optimiser)
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_training_lowers_the_loss(optimizer):
+    course = run(linear(), optimizer=optimizer)
     assert course.losses[-1] < 0.6 * course.losses[0]
     assert course.best == 30
 
@@ -214,7 +214,7 @@ def test_the_best_epoch_on_validation_is_kept():
 
 def test_wrong_training_is_told():
     with pytest.raises(UserError, match="unknown optimiser"):
-        run(linear(), optimiser="lion")
+        run(linear(), optimizer="lion")
     with pytest.raises(UserError, match="diverged"):
         train(
             linear(), torch.full((4, 4), float("inf")), torch.tensor([0, 1, 0, 1]), count=2,

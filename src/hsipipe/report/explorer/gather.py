@@ -19,6 +19,7 @@ from hsipipe.report.costs import COSTS
 from hsipipe.report.explorer.views import Budget, CubeView, View, encode
 from hsipipe.report.scores import mean_of, mean_scores, read_scores
 from hsipipe.report.tables import make_table, mean_costs
+from hsipipe.tasks import load_task
 
 FORMAT = "hsipipe-explorer-1"
 PICTURE_BYTES = 6_000_000  # of all pictures of a paper
@@ -108,9 +109,10 @@ def _views(case: Mapping[str, Any], shown: Mapping[tuple[str, str, str], str]) -
     kept = {variant: shown[task, name, variant] for variant in case["variants"] if (task, name, variant) in shown}
     if not kept:
         return []
-    explore = importlib.import_module(f"hsipipe.tasks.{task}.explore").explore
     paths = [f"results/scenes/{scene}.h5" for scene in case["scenes"]]
-    views: list[View] = explore(f"results/{task}/{name}/case.h5", paths, kept, case_settings=case["case_settings"])
+    views: list[View] = load_task(task, "explore")(
+        f"results/{task}/{name}/case.h5", paths, kept, case_settings=case["case_settings"]
+    )
     return views
 
 

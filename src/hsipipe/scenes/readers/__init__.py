@@ -1,4 +1,8 @@
-"""Reading images and label maps of every supported format into `Item`s."""
+"""Reading images and label maps of every supported format into `Item`s.
+
+What enters is a path, a `Path` or a `FILE:KEY`; what leaves is an `Item`, or an `ImageFile` that reads no more than is
+asked for. Begin with `read_image` below and with `detect`, which finds the format by content; a module reads each.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Folders of specimens: ENVI images of individuals with metadata, references and masks."""
+"""Folders of specimens: ENVI images of individuals with metadata, references and masks.
 
-from hsipipe.scenes.specimens.reader import is_simulated_folder, is_specimen_folder, read_specimens
-
-__all__ = ["is_simulated_folder", "is_specimen_folder", "read_specimens"]
+Begin with `reader`, which yields one specimen at a time as an `Item` in reflectance. It asks `files` which files there
+are, `metadata` who they are of, `calibration` for reflectance and `mask` for the pixels of the specimen.
+"""

@@ -1,4 +1,9 @@
-"""Writing an `Item` in the format that the output's extension names."""
+"""Writing an `Item` in the format that the output's extension names.
+
+What enters is an item and, if it was made of another, what it is to be like: type, nodata, scale, georeference. Begin
+with `write_image` below; `check` refuses what cannot be written before work is done, `values` gives the numbers to
+store, a module writes each format, `windows` writes images larger than memory.
+"""
 
 from __future__ import annotations
 

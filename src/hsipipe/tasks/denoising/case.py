@@ -17,8 +17,9 @@ from hsipipe.cases.split import Unit
 from hsipipe.degrade.normalise import band_minmax, normalise
 from hsipipe.errors import UserError, unknown
 from hsipipe.files import atomic_path
-from hsipipe.hdf5 import StackWriter, attach_axes, digest_of, open_checked, read_strings, write_strings
+from hsipipe.hdf5 import StackWriter, attach_axes, digest_of, read_strings, write_strings
 from hsipipe.scenes.scene import Scene
+from hsipipe.tasks.case_file import OpenedCase
 
 FORMAT = "hsipipe-denoising-case-1"
 AXES = {
@@ -109,7 +110,7 @@ def write_case(
         attach_axes(file, AXES)
 
 
-class CaseFile:
+class CaseFile(OpenedCase):
     """A denoising case, opened for reading, with the scenes that its units come from.
 
     Attributes: path, name, units (name -> Unit; validation and test), wavelength_nm, band_index, content (digest of all
@@ -117,18 +118,10 @@ class CaseFile:
     """
 
     def __init__(self, path: str | Path, scenes: Iterable[str | Path]) -> None:
-        self.path = Path(path)
-        self._file = open_checked(self.path, FORMAT, "make it with the rule degrade_case")
-        self.scenes = {scene.name: scene for scene in (Scene(one) for one in scenes)}
+        super().__init__(path, FORMAT, scenes)
         units = [Unit(**json.loads(text)) for text in read_strings(self._file, "unit")]
         self.units = {unit.name: unit for unit in units}
         self._index = {unit.name: index for index, unit in enumerate(units)}
-        self.band_index: np.ndarray = self._file["band_index"][()]
-        self.wavelength_nm: np.ndarray | None = (
-            self._file["wavelength_nm"][()] if "wavelength_nm" in self._file else None
-        )
-        self.name = str(self._file.attrs["case"])
-        self.content = str(self._file.attrs["content"])
         self.simulated = any(scene.simulated for scene in self.scenes.values())
 
     def names(self, part: str) -> list[str]:
@@ -152,15 +145,3 @@ class CaseFile:
         if unit.scene not in self.scenes:
             raise unknown("scene", unit.scene, self.scenes, file=self.path)
         return read_truth(self.scenes[unit.scene], unit, self.band_index)
-
-    def close(self) -> None:
-        """Close the file and its scenes."""
-        self._file.close()
-        for scene in self.scenes.values():
-            scene.close()
-
-    def __enter__(self) -> CaseFile:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()

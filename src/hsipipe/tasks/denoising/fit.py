@@ -20,7 +20,7 @@ from hsipipe.randomness import seed_for
 from hsipipe.settings import settings_from
 from hsipipe.tasks.denoising.case import CaseFile
 from hsipipe.tasks.denoising.unit_pool import UnitPool
-from hsipipe.training.settings import TrainingSettings
+from hsipipe.training.settings import NEUTRAL_SETTINGS, TrainingSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,8 +83,7 @@ def fit(
     from hsipipe.training import ranks
     from hsipipe.training.accounting import measure
     from hsipipe.training.history import draw_history
-    from hsipipe.training.loop import NEUTRAL
-    from hsipipe.training.loop import fit as run_training
+    from hsipipe.training.loop import run_training
     from hsipipe.training.memory import training_memory
     from hsipipe.training.model_file import save_model
     from hsipipe.training.pictures import draw_samples
@@ -149,7 +148,9 @@ def fit(
             if training.draws_pictures_at(epoch):
                 draw_picture(model, epoch)
 
-        effective = {name: value for name, value in settings.items() if name not in (*NEUTRAL, *START_SETTINGS)}
+        effective = {
+            name: value for name, value in settings.items() if name not in (*NEUTRAL_SETTINGS, *START_SETTINGS)
+        }
         training_key = step_key(key, opened.content, effective, seed, None if start is None else sha256_of(start))
         with ranks.training_lock(state), measure() as cost:
             result = run_training(

@@ -19,8 +19,9 @@ from hsipipe.degrade.pair import peer_normalise
 from hsipipe.degrade.response import Response
 from hsipipe.errors import UserError, unknown
 from hsipipe.files import atomic_path
-from hsipipe.hdf5 import StackWriter, attach_axes, digest_of, open_checked, read_strings, write_strings
+from hsipipe.hdf5 import StackWriter, attach_axes, digest_of, read_strings, write_strings
 from hsipipe.scenes.scene import Scene
+from hsipipe.tasks.case_file import OpenedCase
 
 FORMAT = "hsipipe-fusion-case-1"
 RESPONSE_NM = ("centres_nm", "lower_nm", "upper_nm")
@@ -178,7 +179,7 @@ def write_case(
         attach_axes(file, AXES)
 
 
-class CaseFile:
+class CaseFile(OpenedCase):
     """A fusion case, opened for reading, with the scenes that its units come from.
 
     Attributes: path, name, items (names), units (in the order of the file), psfs (by name), response (MSI), ratio,
@@ -186,9 +187,7 @@ class CaseFile:
     """
 
     def __init__(self, path: str | Path, scenes: Iterable[str | Path]) -> None:
-        self.path = Path(path)
-        self._file = open_checked(self.path, FORMAT, "make it with the rule degrade_case")
-        self.scenes = {scene.name: scene for scene in (Scene(one) for one in scenes)}
+        super().__init__(path, FORMAT, scenes)
         self.units = [Unit(**json.loads(text)) for text in read_strings(self._file, "unit")]
         self.items = read_strings(self._file, "item")
         kernels = [self._file["psf"][str(number)] for number in range(len(self._file["psf"]))]
@@ -201,16 +200,9 @@ class CaseFile:
             upper_nm=self._optional("msi_upper_nm"),
             axis=str(self._file.attrs["axis"]),
         )
-        self.wavelength_nm = self._optional("wavelength_nm")
-        self.band_index: np.ndarray = self._file["band_index"][()]
-        self.name = str(self._file.attrs["case"])
-        self.content = str(self._file.attrs["content"])
         self.ratio = int(self._file.attrs["ratio"])
         self.edge, self.scaling = str(self._file.attrs["edge"]), str(self._file.attrs["scaling"])
         self.simulated = any(scene.simulated for scene in self.scenes.values())
-
-    def _optional(self, name: str) -> np.ndarray | None:
-        return self._file[name][()] if name in self._file else None
 
     def _index(self, item: str) -> int:
         if item not in self.items:
@@ -250,15 +242,3 @@ class CaseFile:
         if unit.scene not in self.scenes:
             raise unknown("scene", unit.scene, self.scenes, file=self.path)
         return read_truth(self.scenes[unit.scene], unit, self.band_index, ratio=self.ratio, scaling=self.scaling)
-
-    def close(self) -> None:
-        """Close the file and its scenes."""
-        self._file.close()
-        for scene in self.scenes.values():
-            scene.close()
-
-    def __enter__(self) -> CaseFile:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()

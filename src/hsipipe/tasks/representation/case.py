@@ -14,7 +14,8 @@ import numpy as np
 from hsipipe import __version__
 from hsipipe.errors import UserError
 from hsipipe.files import atomic_path
-from hsipipe.hdf5 import attach_axes, digest_of, open_checked, read_strings, write_strings
+from hsipipe.hdf5 import attach_axes, digest_of, read_strings, write_strings
+from hsipipe.tasks.case_file import OpenedCase
 
 FORMAT = "hsipipe-representation-case-1"
 CHUNK_BANDS = 16  # bands in a chunk: a training on few of many bands reads little more than these
@@ -134,7 +135,7 @@ def _store(stored: h5py.Dataset, masks: h5py.Dataset, waiting: list[Prepared]) -
     waiting.clear()
 
 
-class CaseFile:
+class CaseFile(OpenedCase):
     """A representation case, opened for reading.
 
     Attributes: path, name, identities (in the order of the file), species (the classes, rising), wavelength_nm,
@@ -143,15 +144,11 @@ class CaseFile:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self._file = open_checked(self.path, FORMAT, "make it with the rule degrade_case")
+        super().__init__(path, FORMAT)
         self.identities = [Identity(**json.loads(text)) for text in read_strings(self._file, "identity")]
         self.species = sorted({identity.species for identity in self.identities})
-        self.wavelength_nm = self._file["wavelength_nm"][()] if "wavelength_nm" in self._file else None
-        self.band_index: np.ndarray = self._file["band_index"][()]
         self.folds = len(self._file["train"])
         self.shape: tuple[int, int, int] = self._file["images"].shape[1:]
-        self.name, self.content = str(self._file.attrs["case"]), str(self._file.attrs["content"])
         self.simulated = bool(self._file.attrs["simulated"])
         self.patches = bool(self._file.attrs["patches"])
 
@@ -204,13 +201,3 @@ class CaseFile:
         for place, number in enumerate(order):
             cubes[place] = images[number, which]
         return cubes[back], masks[chosen]
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def __enter__(self) -> CaseFile:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()

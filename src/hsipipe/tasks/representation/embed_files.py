@@ -138,7 +138,7 @@ def embed_item(
 
 def _items(path: Path, *, key: str | None, layout: str | None) -> Iterator[Item]:
     from hsipipe.scenes.readers import detect_format, read_image
-    from hsipipe.scenes.specimens import is_specimen_folder, read_specimens
+    from hsipipe.scenes.specimens.reader import is_specimen_folder, read_specimens
 
     if path.is_dir() and is_specimen_folder(path):
         yield from read_specimens(path)

@@ -176,7 +176,7 @@ def _train(
 
     from hsipipe.tasks.representation.image_pool import ImagePool, LoaderSettings
     from hsipipe.training import ranks
-    from hsipipe.training.loop import fit as run_training
+    from hsipipe.training.loop import run_training
 
     training = settings_from(TrainingSettings, split(TrainingSettings, settings)[0], f"settings of {method.name}")
     loader = settings_from(LoaderSettings, settings["loader"], f"settings of {method.name}", key="loader")

@@ -17,8 +17,9 @@ from hsipipe.cases.pixels import ROLES, TEST
 from hsipipe.cases.split import Unit
 from hsipipe.errors import UserError, unknown
 from hsipipe.files import atomic_path
-from hsipipe.hdf5 import StackWriter, attach_axes, digest_of, open_checked, read_strings, write_strings
-from hsipipe.scenes.scene import Item, Scene
+from hsipipe.hdf5 import StackWriter, attach_axes, digest_of, read_strings, write_strings
+from hsipipe.scenes.scene import Item
+from hsipipe.tasks.case_file import OpenedCase
 
 FORMAT = "hsipipe-segmentation-case-1"
 AXES = {
@@ -125,7 +126,7 @@ def write_case(
         attach_axes(file, AXES)
 
 
-class CaseFile:
+class CaseFile(OpenedCase):
     """A segmentation case, opened for reading, with the scenes that its units come from.
 
     Attributes: path, name, units (by name, in the order of the file), wavelength_nm, band_index, content (digest),
@@ -133,17 +134,11 @@ class CaseFile:
     """
 
     def __init__(self, path: str | Path, scenes: Iterable[str | Path]) -> None:
-        self.path = Path(path)
-        self._file = open_checked(self.path, FORMAT, "make it with the rule degrade_case")
-        self.scenes = {scene.name: scene for scene in (Scene(one) for one in scenes)}
+        super().__init__(path, FORMAT, scenes)
         units = [Unit(**json.loads(text)) for text in read_strings(self._file, "item")]
         self.units = {unit.name: unit for unit in units}
         self._number = {unit.name: index for index, unit in enumerate(units)}
         self._sizes = list(zip(self._file["rows"][()].tolist(), self._file["cols"][()].tolist(), strict=True))
-        self.wavelength_nm = self._file["wavelength_nm"][()] if "wavelength_nm" in self._file else None
-        self.band_index: np.ndarray = self._file["band_index"][()]
-        self.name = str(self._file.attrs["case"])
-        self.content = str(self._file.attrs["content"])
         self.simulated = any(scene.simulated for scene in self.scenes.values())
 
     def names(self, role: Role = "test") -> list[str]:
@@ -191,15 +186,3 @@ class CaseFile:
     def test_labels(self, name: str) -> np.ndarray:
         """Where a classifier is tested, (rows, cols) bool."""
         return self.pixel_roles(name) == TEST
-
-    def close(self) -> None:
-        """Close the file and its scenes."""
-        self._file.close()
-        for scene in self.scenes.values():
-            scene.close()
-
-    def __enter__(self) -> CaseFile:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()

@@ -27,10 +27,9 @@ from hsipipe.tasks.segmentation.shared.normalisers import Normaliser, fit_normal
 from hsipipe.tasks.segmentation.shared.resample import make_resampling
 from hsipipe.training import ranks
 from hsipipe.training.history import draw_history
-from hsipipe.training.loop import NEUTRAL
-from hsipipe.training.loop import fit as run_training
+from hsipipe.training.loop import run_training
 from hsipipe.training.model_file import load_model
-from hsipipe.training.settings import TrainingSettings
+from hsipipe.training.settings import NEUTRAL_SETTINGS, TrainingSettings
 
 MOST_SPECTRA = {"train": 400_000, "val": 20_000}  # beyond these a sample of all tells as much
 SHOWN_SIDE = 128  # pixels of the part of an image that the picture is chosen from
@@ -81,7 +80,7 @@ def fit_autoencoder(
         method.load().initialise(network, prepared)
     loss = scene_loss(settings["loss"], trained.normaliser)
     unseen = gather(case, "val", seed=seed)
-    effective = {name: value for name, value in settings.items() if name not in (*NEUTRAL, "weights")}
+    effective = {name: value for name, value in settings.items() if name not in (*NEUTRAL_SETTINGS, "weights")}
     training_key = step_key(key, case.content, effective, seed, None if start is None else sha256_of(start))
     pool: dict[torch.device, Tensor] = {}
 

@@ -41,16 +41,6 @@ class Pair:
     pattern: str
     number: int
 
-    @property
-    def metameric(self) -> bool:
-        """Whether the two are the same in every band outside `window_nm`, those of a colour camera included."""
-        return self.window_nm is not None
-
-    @property
-    def same_mean(self) -> bool:
-        """Whether the mean spectra over the wing are the same in expectation."""
-        return self.kind == "arrangement"
-
 
 @dataclass(frozen=True)
 class Design:
@@ -77,17 +67,6 @@ class Design:
     def windows_nm(self) -> dict[str, tuple[float, float]]:
         """The planted window of each pair that has one, by the pair's name (`ultraviolet`, `far-red-2`, ...)."""
         return {pair_name(pair): pair.window_nm for pair in self.pairs if pair.window_nm is not None}
-
-    def pair_of(self, species: str) -> Pair:
-        """The pair that a species belongs to.
-
-        Raises:
-            UserError: no such species.
-        """
-        for pair in self.pairs:
-            if species in pair.species:
-                return pair
-        raise UserError("is no species of this design", key="species", found=species)
 
     def as_dict(self) -> dict[str, Any]:
         """The same in plain values, for JSON."""

@@ -36,21 +36,6 @@ class Shift:
     explained: float
 
 
-def explained_variance(hsi: np.ndarray, msi: np.ndarray, valid: np.ndarray | None = None) -> float:
-    """The share of the MSI's variance that a linear function of the HSI's leading components explains.
-
-    Args:
-        hsi: (C, h, w), any units.
-        msi: (m, h, w), any units; each band counts alike.
-        valid: (h, w) bool or None.
-
-    Returns:
-        Between 0 and 1, corrected for the number of components.
-    """
-    keep = np.ones(hsi.shape[1:], bool) if valid is None else valid
-    return _explained(_basis(leading_components(hsi, keep)[:, keep]), _standard(msi[:, keep]))
-
-
 def find_symmetry(hsi: np.ndarray, msi: np.ndarray, valid: tuple[np.ndarray, np.ndarray]) -> dict[Symmetry, float]:
     """The variance explained under each symmetry that brings the HSI to the MSI's size.
 

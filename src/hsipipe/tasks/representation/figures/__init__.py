@@ -1,1 +1,5 @@
-"""The figures of representation, one kind a function."""
+"""The figures of representation, one kind a function.
+
+Begin with `material`: what a figure is drawn from. A new kind is a function here, named in `FIGURES` of the task's
+settings and in `KINDS` of its `draw`.
+"""

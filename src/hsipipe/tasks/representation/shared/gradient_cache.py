@@ -77,24 +77,6 @@ def cached_loss(
     return _CachedLoss.apply(_Cache(encode, inputs, loss, model, tuple(generators)), *parameters)
 
 
-def cached_backward(
-    encode: Encode,
-    inputs: Sequence[Any],
-    loss: Loss,
-    *,
-    model: nn.Module,
-    generators: Sequence[torch.Generator] = (),
-    scale: float = 1.0,
-) -> Tensor:
-    """Add the exact gradients of `scale` times the loss over all micro-batches to the parameters' `grad`.
-
-    Arguments and errors as of `cached_loss`. Returns the loss, not scaled, without a graph.
-    """
-    value = cached_loss(encode, inputs, loss, model=model, generators=generators)
-    (value * scale).backward()
-    return value.detach()
-
-
 def micro_batches(batch_size: int, micro_batch: int) -> list[slice]:
     """Slices of at most `micro_batch` samples that cover a batch, as equal as can be (so that none is of one sample).
 

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Literal
 
 from torch import Tensor, nn
 
 from hsipipe.errors import UserError, unknown
 
-Norm = Literal["auto", "batch", "layer", "group", "none"]
 NORMS: dict[str, str] = {
     "auto": "batch from a batch of 16 on, layer below",
     "batch": "over the samples of the batch (for maps: and their places), as in the papers",

@@ -110,7 +110,7 @@ def _train(
     from hsipipe.keys import step_key
     from hsipipe.settings import settings_from, split
     from hsipipe.tasks.segmentation.fit_autoencoder import make_validation, scene_loss
-    from hsipipe.training.loop import fit as run_training
+    from hsipipe.training.loop import run_training
     from hsipipe.training.settings import TrainingSettings
 
     training = settings_from(TrainingSettings, split(TrainingSettings, settings)[0], f"settings of {method.name}")

@@ -17,8 +17,6 @@ from hsipipe.tasks.segmentation.shared.labelled import LabelledImage
 from hsipipe.tasks.segmentation.shared.spatial_folds import spatial_folds
 from hsipipe.training.learning_rates import LearningRate
 
-OPTIMISERS = ("adam", "adamw", "sgd")
-
 
 @dataclass
 class Course:
@@ -42,7 +40,7 @@ def train(
     seed: int,
     device: str = "cpu",
     weight_decay: float = 0.0,
-    optimiser: str = "adam",
+    optimizer: str = "adam",
     balancing: str = "none",
     label_smoothing: float = 0.0,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
@@ -63,7 +61,7 @@ def train(
         seed: of the order of the samples, the augmentation and the dropout.
         device: where to train.
         weight_decay: an L2 penalty with adam and sgd, decoupled with adamw.
-        optimiser: one of `OPTIMISERS`.
+        optimizer: adam, adamw or sgd.
         balancing: how classes are weighted, see `class_weights`; deephyp's by the counts of each batch, others by all.
         label_smoothing: see `classification_loss`.
         augment: (batch, generator) to a changed batch, at every step.
@@ -77,11 +75,11 @@ def train(
         "adamw": torch.optim.AdamW,
         "sgd": torch.optim.SGD,
     }
-    if optimiser not in kinds:
-        raise unknown("optimiser", optimiser, kinds)
+    if optimizer not in kinds:
+        raise unknown("optimiser", optimizer, kinds)
     network.to(device)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    steps = kinds[optimiser](parameters, lr=rate.start, weight_decay=weight_decay)  # type: ignore[call-arg]
+    steps = kinds[optimizer](parameters, lr=rate.start, weight_decay=weight_decay)  # type: ignore[call-arg]
     fixed = torch.from_numpy(class_weights(classes.cpu().numpy(), count, kind=balancing)).float().to(device)
     course, step = Course(), 0
     best_loss, best_state = np.inf, None

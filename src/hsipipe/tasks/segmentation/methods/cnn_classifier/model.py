@@ -246,7 +246,7 @@ def fit(
         seed=seed,
         device=device,
         weight_decay=weight_decay,
-        optimiser=optimizer,
+        optimizer=optimizer,
         balancing=balancing,
         validation=(samples[held], classes[held]) if held.any() else None,
     )

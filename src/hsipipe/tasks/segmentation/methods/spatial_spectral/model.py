@@ -236,7 +236,7 @@ def fit(
         seed=seed,
         device=device,
         weight_decay=weight_decay,
-        optimiser=optimizer,
+        optimizer=optimizer,
         balancing=balancing,
         label_smoothing=label_smoothing,
         augment=lambda batch, generator: augmented(batch, generator, noise=noise, brightness=brightness),

@@ -1,32 +1,30 @@
 """The examples of README.md do what it says."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
+sys.path.insert(0, str(Path(__file__).parent))
+from commands import commands_of, files_of
+
 import hsipipe.tasks.denoising.methods
 from hsipipe import methods
 from hsipipe.config.load import load_paper, read_config
 from hsipipe.methods import find_method, methods_of
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(chapter, language):
-    """The code blocks of a language in a chapter."""
-    text = next(part for part in re.split(r"^## ", README, flags=re.MULTILINE) if part.startswith(f"{chapter}\n"))
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+README = Path(__file__).parent.parent.parent / "README.md"
 
 
 @pytest.fixture
 def own_method(tmp_path, monkeypatch):
     """The method of README.md, in a folder of methods of its own."""
-    (code,) = blocks("Your own method", "python")
-    (description,) = blocks("Your own method", "yaml")
-    (name,) = set(re.findall(r"tasks/denoising/methods/(\w+)/", README))
+    (code,) = files_of(README, "Your own method", "python")
+    (description,) = files_of(README, "Your own method", "yaml")
+    (name,) = set(re.findall(r"tasks/denoising/methods/(\w+)/", README.read_text()))
     folder = tmp_path / "denoising" / "methods"
     (folder / name).mkdir(parents=True)
     (folder / name / "model.py").write_text(code)
@@ -53,7 +51,7 @@ def test_own_method_is_found_and_runs(own_method):
 
 
 def test_own_study_is_complete(tmp_path):
-    (text,) = blocks("Your own scene", "yaml")
+    (text,) = files_of(README, "Your own scene", "yaml")
     listed = yaml.safe_load(text)
     listed["scenes"]["my-field"]["files"] = [str(tmp_path / "field.hdr")]
     (tmp_path / "my-study.yaml").write_text(yaml.safe_dump(listed))
@@ -61,4 +59,4 @@ def test_own_study_is_complete(tmp_path):
     assert {run.variant for run in paper.runs("denoising")} == set(paper.variants["denoising"]) != set()
     assert paper.measured_scenes([]) == ["my-field"]
     assert list(paper.tables) == ["my-field"]
-    assert any("snakemake --configfile my-study.yaml" in block for block in blocks("Your own scene", "bash"))
+    assert "snakemake --configfile my-study.yaml" in [command.text for command in commands_of(README)]
