@@ -63,7 +63,7 @@ def folder(tmp_path_factory):
         (folder / "src" / METHODS / name).mkdir()
         (folder / "src" / METHODS / name / "model.py").write_text(model)
         (folder / "src" / METHODS / name / "method.yaml").write_text(told)
-    (text,) = files_of(README, "Your own scene", "yaml")
+    (text,) = files_of(README, "Your own data set", "yaml")
     study = yaml.safe_load(text)
     (case,) = study["denoising"]["cases"]
     study["denoising"]["cases"][case]["split"] |= {"block": 24, "buffer": 2}

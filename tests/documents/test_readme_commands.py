@@ -30,13 +30,14 @@ COPIED = ("Makefile", "Snakefile", "config", "envs", "profiles", "pyproject.toml
 STAND_INS = (
     (r"make (run|test)", r"make --dry-run \1", "clone"),  # they install; the fixture runs what `make run` runs then
     (r"snakemake --configfile \S+ --report (\S+)", r"snakemake --report \1", "demo"),  # the paper's scenes are real
-    (r"(snakemake --configfile config/papers/.*)", r"\1 --dry-run", "clone"),  # downloads, hours
+    # Downloads, hours: each paper is planned in both sizes by tests/workflow/test_workflow.py.
+    (r"snakemake --configfile (config/papers/\S+)(?: --config size=(\w+))?", r"paper \1 \2", "clone"),
     (r"(snakemake --cores 8 --resources gpu=2)", r"\1 --dry-run", "clone"),  # two GPUs
     (r"(snakemake --configfile my-study.yaml)", r"\1 --dry-run", "clone"),  # run by test_own_method.py
 )
 MADE = (
     *("demo.zip", "report.zip", "clean.tif", "cleaned/strip.bil", "qrnn3d.onnx", "cube.tif", "bands.png", "noisy.tif"),
-    *("fine_hsi.tif", "clusters.tif", "clusters.png", "classes.tif", "embeddings.csv"),
+    *("before-after.png", "clean.png", "fine_hsi.tif", "clusters.tif", "clusters.png", "classes.tif", "embeddings.csv"),
 )
 pytestmark = pytest.mark.workflow
 
@@ -53,6 +54,10 @@ def copy_project(folder):
 
 def run(text, folder):
     """Run a command in a folder: by bash, or, which saves importing torch each time, by what the program calls."""
+    if text.startswith("paper "):
+        _, file, *size = text.split()
+        assert load_paper({**read_config(folder / file), **({"size": size[0]} if size else {})}).runs()
+        return
     if text.startswith("hsipipe "):
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
@@ -96,7 +101,7 @@ def make_small(config):
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     folder = copy_project(tmp_path_factory.mktemp("readme") / "clone")
-    (study,) = files_of(README, "Your own scene", "yaml")
+    (study,) = files_of(README, "Your own data set", "yaml")
     (folder / "my-study.yaml").write_text(study)
     for path in yaml.safe_load(study)["scenes"]["my-field"]["files"]:
         (folder / path).parent.mkdir(exist_ok=True)

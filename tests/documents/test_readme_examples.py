@@ -51,7 +51,7 @@ def test_own_method_is_found_and_runs(own_method):
 
 
 def test_own_study_is_complete(tmp_path):
-    (text,) = files_of(README, "Your own scene", "yaml")
+    (text,) = files_of(README, "Your own data set", "yaml")
     listed = yaml.safe_load(text)
     listed["scenes"]["my-field"]["files"] = [str(tmp_path / "field.hdr")]
     (tmp_path / "my-study.yaml").write_text(yaml.safe_dump(listed))

@@ -19,7 +19,7 @@ CASE = "results/denoising/field-noisy"
 TABLE = "results/papers/reruns/tables/field.csv"
 pytestmark = pytest.mark.workflow
 
-SCORED = {"collect_scores": 1, "write_table": 1}
+SCORED = {"collect_scores": 1, "write_table": 1, "gather_explorer": 1, "build_explorer": 1}
 RUN_AGAIN = {"run_method": 1, **SCORED}  # one method
 SCORED_AGAIN = {"run_method": 3, **SCORED}  # of all methods: predictions are not kept
 FROM_CASE = {"degrade_case": 1, "train_method": 1, **SCORED_AGAIN}

@@ -317,6 +317,7 @@ def describe_table(name):
     notes = {case: paper.case(table.task, case).note for case in table.cases}
     return {
         **dataclasses.asdict(table),
+        "title": table.title or name,
         "rows": described,
         "simulated": simulated,
         "case_notes": {case: note for case, note in notes.items() if note},
