@@ -16,7 +16,7 @@ from hsipipe.files import write_text
 from hsipipe.methods import find_method
 from hsipipe.metrics.registry import METRICS
 from hsipipe.report.costs import COSTS
-from hsipipe.report.explorer.views import Budget, CubeView, View, encode
+from hsipipe.report.explorer.views import Budget, View, encode
 from hsipipe.report.scores import mean_of, mean_scores, read_scores
 from hsipipe.report.tables import make_table, mean_costs
 from hsipipe.tasks import load_task
@@ -59,16 +59,16 @@ def gather(
         output: JSON.
     """
     frame = read_scores(scores)
-    means, costs = mean_scores(frame), mean_costs(records)
+    means = mean_scores(frame)
     loaded = {_run_of(path): json.loads(Path(path).read_text(encoding="utf-8")) for path in records}
     shown = {_run_of(path)[:3]: str(path) for path in kept}
-    views = {(case["task"], case["case"]): _views(case, shown) for case in cases}
-    cubes = [view for of_case in views.values() for view in of_case if isinstance(view, CubeView)]
-    budget = Budget(PICTURE_BYTES, sum(len(view.variants) + len(view.beside) + 1 for view in cubes))
+    budget = Budget(PICTURE_BYTES, len(kept) + 2 * len(cases))  # with the truth and the input of each case
     made = []
     for case in cases:
         task, name = case["task"], case["case"]
         own = frame[(frame.task == task) & (frame.case == name)]
+        own_records = [path for path in records if _run_of(path)[:2] == (task, name)]
+        costs = mean_costs(own_records) if own_records else {}
         made.append(
             {
                 "task": task,
@@ -81,7 +81,7 @@ def gather(
                     _row(task, name, variant, method, own, means, costs, loaded)
                     for variant, method in case["variants"].items()
                 ],
-                "views": [encode(view, budget) for view in views[task, name]],
+                "views": [encode(view, budget) for view in _views(case, shown)],
             }
         )
     used = dict.fromkeys(metric for case in made for metric in case["metrics"])
