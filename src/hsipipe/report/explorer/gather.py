@@ -22,7 +22,7 @@ from hsipipe.report.tables import make_table, mean_costs
 from hsipipe.tasks import load_task
 
 FORMAT = "hsipipe-explorer-1"
-PICTURE_BYTES = 6_000_000  # of all pictures of a paper
+PICTURE_BYTES = 9_000_000  # of all pictures of a paper
 MOST_ITEMS = 24  # of a run whose scores are listed one by one
 SHOWN_COSTS = (
     "seconds_per_item",
