@@ -70,7 +70,8 @@ def _compared(
     method: Method, name: str, by: str, who: str, columns: list[tuple[str, str, str, bool]], unit: str
 ) -> str:
     """A table of a benchmark: per case, or all together, a method's rows, its scores, and its place by the first."""
-    rows = _rows(name)
+    # A clean image is there to be left as it is: its score ranks nothing.
+    rows = [row for row in _rows(name) if not by or row[by] != "clean"]
     rivals = _competes(method.task)
     lines = []
     for case in dict.fromkeys(row[by] for row in rows) if by else [""]:

@@ -35,3 +35,11 @@ def test_what_lies_outside_is_refused_unless_nothing_comes_back():
 def test_without_wavelengths_the_numbers_of_bands_must_agree():
     with pytest.raises(UserError, match="was trained for 3 bands"):
         match_bands(None, None, needed=3, given=4, path="m.pt")
+
+
+def test_what_must_be_assumed_is_told(caplog):
+    trained = np.linspace(400, 800, 5)
+    assert match_bands(trained, None, needed=5, given=5, path="m.pt") is None
+    assert "the file tells none" in caplog.text
+    match_bands(trained, np.linspace(420, 900, 9), needed=5, given=9, path="m.pt", back=False)
+    assert "1 of its bands lie beyond those of the file" in caplog.text

@@ -133,7 +133,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0
 KillWait=5
-MinJobAge=300
+MinJobAge=86400
 GresTypes=gpu
 NodeName=node NodeHostname=$host NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$memory ${devices:+Gres=gpu:fake:$gpus} State=UNKNOWN
 PartitionName=cpu Nodes=node Default=YES MaxTime=3-00:00:00 State=UP

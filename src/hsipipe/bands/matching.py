@@ -60,6 +60,11 @@ def match_bands(
                 found=f"{given} bands, and wavelengths to resample by are not known",
                 remedy="use a band-agnostic method, or train on this sensor",
             )
+        if trained_nm is not None:
+            log.warning(
+                "%s: made for bands of %.0f to %.0f nm; the file tells none, and its %d bands are taken for these",
+                *(path, trained_nm.min(), trained_nm.max(), given),
+            )
         return None
     if needed == given and np.abs(trained_nm - given_nm).max() <= SAME_NM:
         return None
@@ -78,5 +83,8 @@ def match_bands(
         "%s: made for %d bands of %s; the %d bands of %.0f to %.0f nm are resampled to them, which averages noise",
         *(path, needed, span, given, given_nm.min(), given_nm.max()),
     )
+    beyond = int(((trained_nm < given_nm.min()) | (trained_nm > given_nm.max())).sum())
+    if beyond:
+        log.warning("%s: %d of its bands lie beyond those of the file and take the values at their ends", path, beyond)
     there, home = interpolation(given_nm, trained_nm), interpolation(trained_nm, given_nm)
     return Matching(there.astype(np.float32), home.astype(np.float32))

@@ -253,3 +253,10 @@ def test_a_network_that_asks_for_wavelengths_is_not_refused():
     far = np.linspace(8000, 9000, 4)
     apply = denoiser(Asking(bands=None, whole_image=True))
     assert torch.equal(apply(cube(far), wavelength_nm=torch.from_numpy(far)), 2 * cube(far))
+
+
+@pytest.mark.parametrize(("name", "verb"), [("svm", "classify"), ("simclr", "embed")])
+def test_a_model_of_another_task_is_told_with_its_verb(monkeypatch, name, verb):
+    monkeypatch.setattr("hsipipe.training.model_file.load_model", lambda _: {"architecture": name, "settings": {}})
+    with pytest.raises(UserError, match=f"is a model of .*hsipipe .*{verb}"):
+        read_method("model.pt")

@@ -31,6 +31,7 @@ SHOWN_COSTS = (
     "peak_gpu_memory_mb",
     "training_mb",
     "parameters",
+    "trainable_parameters",
 )
 
 

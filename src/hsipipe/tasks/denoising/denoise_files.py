@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,11 @@ from hsipipe.bands.sample import SPECTRA, sample_spectra
 from hsipipe.progress import progress
 from hsipipe.scenes.scene import Item
 from hsipipe.tasks.denoising.apply import Denoiser, check_tile, denoise_item
+
+FEW_BANDS = 10
+MUCH = 5.0  # times the noise: stripes and the like may be removed besides
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,12 @@ def describe(before: Item, after: Item, *, seconds: float = 0.0) -> Found:
         taken = before.cube[band][before.valid].astype(np.float64) - after.cube[band][before.valid]
         removed[band] = np.sqrt((taken**2).mean())
     bands, rows, cols = shape
+    if bands < FEW_BANDS:
+        log.warning(
+            "%s has %d bands only: detail and noise can hardly be told apart by the spectrum", before.name, bands
+        )
+    elif np.nanmean(removed**2) > (MUCH * np.nanmean(noise)) ** 2:
+        log.warning("%s: what was removed is far more than the noise found in it; look at the result", before.name)
     return Found(before.name, (bands, rows, cols), seconds, before.wavelength_nm, noise, signal, removed)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hsipipe.bands.matching import MARGIN_NM, Matching, match_bands
 from hsipipe.errors import UserError
-from hsipipe.methods import Method, find_method
+from hsipipe.methods import Method, find_method, methods_of
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +78,11 @@ def read_method(path: str | Path) -> tuple[Method, dict[str, Any]]:
     from hsipipe.training.model_file import load_model
 
     content = load_model(path)
-    return find_method("denoising", content["architecture"], file=path), content["settings"]
+    name = content["architecture"]
+    for task, verb in (("segmentation", "classify, encode or segment"), ("representation", "embed")):
+        if name in methods_of(task) and name not in methods_of("denoising"):
+            raise UserError(f"is a model of {task}", file=path, found=name, remedy=f"use hsipipe {verb}")
+    return find_method("denoising", name, file=path), content["settings"]
 
 
 def load_denoiser(path: str | Path, *, device: str = "cpu") -> TrainedDenoiser:

@@ -74,8 +74,8 @@ function drawClaims(data) {
   byId("claims").hidden = !data.claims.length;
   const css = (verdict) => ({ reproduced: "yes", "not reproduced": "no" }[verdict] || "open");
   byId("claims-list").replaceChildren(html("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Claims" }, html("table", {},
-    html("thead", {}, html("tr", {}, ["task", "claim", "verdict", "evidence"].map((name) => html("th", { scope: "col" }, name)))),
-    html("tbody", {}, data.claims.map((claim) => html("tr", {}, html("td", {}, claim.task), html("td", { class: "wrap" }, claim.claim), html("td", { class: `verdict ${css(claim.verdict)}` }, claim.verdict), html("td", { class: "wrap" }, claim.evidence)))))));
+    html("thead", {}, html("tr", {}, ["verdict", "task", "claim", "evidence"].map((name) => html("th", { scope: "col" }, name)))),
+    html("tbody", {}, data.claims.map((claim) => html("tr", {}, html("td", { class: `verdict ${css(claim.verdict)}` }, claim.verdict), html("td", {}, claim.task), html("td", { class: "wrap" }, claim.claim), html("td", { class: "wrap" }, claim.evidence)))))));
 }
 
 function readAddress() {

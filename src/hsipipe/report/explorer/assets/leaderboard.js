@@ -31,9 +31,13 @@ function drawLeaderboard(data, theCase, state, choose) {
   const place = (value) => 12 + 176 * (high > low ? (value - low) / (high - low) : 0.5);
   const costs = Object.entries(data.costs).filter(([name]) => rows.some((row) => known(row.costs[name])));
   const best = rows.find((row) => row.kind !== "oracle");
-  let rank = 0;
-  const lines = rows.map((row) => {
+  let rank = 0, before = null;
+  const lines = rows.map((row, position) => {
     const score = row.scores[state.metric];
+    // What is equal in print shares a rank.
+    const printed = shown(score[0], about.decimals);
+    if (printed !== before) rank = position + 1;
+    before = printed;
     const [half, over] = spreadOf(score);
     const told = shown(score[0], about.decimals) + (over === "seeds" ? ` ± ${shown(half, about.decimals)}` : "");
     const dot = shape("svg", { width: 200, height: 22, class: `mark-${row.kind}`, role: "img", "aria-label": `${told}${over ? `, spread over ${over} ${shown(half, about.decimals)}` : ""}` },
@@ -42,12 +46,12 @@ function drawLeaderboard(data, theCase, state, choose) {
       mark(row.kind, place(score[0]), 11, 10));
     const isBest = best && about.better && shown(best.scores[state.metric][0], about.decimals) === shown(score[0], about.decimals) && row.kind !== "oracle";
     return html("tr", { class: row.variant === state.variant ? "chosen" : null },
-      html("td", { class: "number" }, row.kind === "oracle" || !about.better ? "–" : String(++rank)),
+      html("td", { class: "number" }, row.kind === "oracle" || !about.better ? "–" : String(rank)),
       html("td", {}, html("button", { class: "link", type: "button", "data-variant": row.variant, title: row.title, "aria-current": row.variant === state.variant ? "true" : null, onclick: () => choose(row.variant) }, row.variant)),
       html("td", {}, kindChip(row.kind)),
       html("td", { class: `number${isBest ? " best" : ""}` }, told),
       html("td", {}, dot),
-      ...costs.map(([name, cost]) => html("td", { class: "number" }, name === "parameters" ? plain(row.costs[name]) : shown(row.costs[name], cost.decimals))));
+      ...costs.map(([name, cost]) => html("td", { class: "number" }, name.endsWith("parameters") ? plain(row.costs[name]) : shown(row.costs[name], cost.decimals))));
   });
   byId("leaderboard-table").replaceChildren(html("table", {},
     html("thead", {}, html("tr", {},
@@ -59,6 +63,7 @@ function drawLeaderboard(data, theCase, state, choose) {
   byId("leaderboard-note").textContent =
     `Means over ${units} test ${units === 1 ? "unit" : "units"} and ${seeds} ${seeds === 1 ? "seed" : "seeds"}. ` +
     "Lines: ± one standard deviation, over seeds where a variant ran with several, otherwise over units. " +
+    (rows.some((row) => row.kind === "control") ? "Controls are trivial: what does not beat them has done nothing. " : "") +
     (rows.some((row) => row.kind === "oracle") ? "An oracle is given part of the truth and does not compete. " : "") +
     "Choose a variant to see its pictures, scores and origin.";
 }

@@ -58,7 +58,7 @@ function drawTradeoff(data, theCase, state, choose) {
   holder.replaceChildren(chart, html("ul", { class: "legend", "aria-label": "Kinds of method" },
     [...new Set(rows.map((row) => row.kind))].map((kind) => html("li", {}, kindChip(kind)))));
   byId("tradeoff-note").textContent = (front.length > 1 ? "Dashed: variants that no other beats in both. " : "") +
-    "Times were taken as the runs went, on whatever else the machine did; compare them within a factor.";
+    "Times were taken as the runs went, whatever else the machine did: differences below a factor of two mean little.";
 }
 
 /** Powers of ten between two exponents; with 2 and 5 times them where there are few. */
