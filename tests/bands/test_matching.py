@@ -41,5 +41,6 @@ def test_what_must_be_assumed_is_told(caplog):
     trained = np.linspace(400, 800, 5)
     assert match_bands(trained, None, needed=5, given=5, path="m.pt") is None
     assert "the file tells none" in caplog.text
-    match_bands(trained, np.linspace(420, 900, 9), needed=5, given=9, path="m.pt", back=False)
-    assert "1 of its bands lie beyond those of the file" in caplog.text
+    finer = np.linspace(400, 800, 41)
+    match_bands(finer, np.linspace(425, 900, 20), needed=41, given=20, path="m.pt", back=False)
+    assert "2 of its bands lie beyond those of the file" in caplog.text

@@ -83,7 +83,8 @@ def match_bands(
         "%s: made for %d bands of %s; the %d bands of %.0f to %.0f nm are resampled to them, which averages noise",
         *(path, needed, span, given, given_nm.min(), given_nm.max()),
     )
-    beyond = int(((trained_nm < given_nm.min()) | (trained_nm > given_nm.max())).sum())
+    step = float(np.median(np.diff(np.sort(trained_nm)))) if needed > 1 else 0.0
+    beyond = int(((trained_nm < given_nm.min() - step) | (trained_nm > given_nm.max() + step)).sum())
     if beyond:
         log.warning("%s: %d of its bands lie beyond those of the file and take the values at their ends", path, beyond)
     there, home = interpolation(given_nm, trained_nm), interpolation(trained_nm, given_nm)
