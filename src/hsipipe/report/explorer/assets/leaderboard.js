@@ -56,7 +56,7 @@ function drawLeaderboard(data, theCase, state, choose) {
   byId("leaderboard-table").replaceChildren(html("table", {},
     html("thead", {}, html("tr", {},
       html("th", { class: "number", scope: "col" }, "rank"), html("th", { scope: "col" }, "variant"), html("th", { scope: "col" }, "kind"),
-      html("th", { class: "number", scope: "col" }, heading(about)), html("th", { scope: "col" }, `${shown(low, about.decimals)} to ${shown(high, about.decimals)}`),
+      html("th", { class: "number", scope: "col" }, heading(about)), html("th", { scope: "col" }, `drawn from ${shown(low, about.decimals)} to ${shown(high, about.decimals)}`),
       ...costs.map(([, cost]) => html("th", { class: "number", scope: "col" }, cost.heading)))),
     html("tbody", {}, lines)));
   const seeds = Math.max(...rows.map((row) => row.scores[state.metric][2])), units = Math.max(...rows.map((row) => row.scores[state.metric][3]));
