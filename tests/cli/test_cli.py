@@ -232,6 +232,10 @@ def test_denoise_and_degrade_go_through_all_items_of_a_scene(tmp_path, capsys):
     assert (
         main(["denoise", str(tmp_path / "in.h5"), str(tmp_path / "out.h5"), "--method", "svd", "--set", "rank=6"]) == 0
     )
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in told] == [
+        f"WARNING {name} has 6 bands only" for name in ("one", "two", "three")
+    ]
     assert main(["degrade", str(tmp_path / "in.h5"), str(tmp_path / "noisy.h5"), "--noise", "gaussian:sigma=0.1"]) == 0
     assert capsys.readouterr().err == ""
     with Scene(tmp_path / "out.h5") as out, Scene(tmp_path / "noisy.h5") as noisy:

@@ -105,7 +105,7 @@ def test_the_readme_names_the_folder_of_its_method():
     assert f"src/{METHODS}/mean_filter/" in README.read_text()
 
 
-def test_it_is_listed(folder, capsys):
+def check_the_list(folder, capsys):
     listed = {method["name"]: method for method in json.loads(run(folder, "-m", "hsipipe", "methods", "--json"))}
     assert listed["mean_filter"]["kind"] == "direct"
     assert listed["mean_filter"]["parameters"]["side"]["choices"] == [3, 5, 7]
@@ -116,7 +116,7 @@ def test_it_is_listed(folder, capsys):
     assert set(listed) - names == {"mean_filter", "convolution"}, "the copy has what the package has, and these"
 
 
-def test_the_table_has_its_row(folder):
+def check_the_table(folder):
     tables = folder / "results/papers/my-study/tables"
     table = pd.read_csv(tables / "my-field.csv", comment="#")
     text = (tables / "my-field.md").read_text()
@@ -128,13 +128,13 @@ def test_the_table_has_its_row(folder):
     assert scores["mean-filter", "mpsnr"].mean() > scores["noisy", "mpsnr"].mean() + 1
 
 
-def test_the_figure_shows_it(folder):
+def check_the_figure(folder):
     text = (folder / "results/papers/my-study/figures/bars.svg").read_text()
     assert "mean-filter" in text
     assert "convolution" in text
 
 
-def test_it_denoises_a_file_from_the_command_line(folder):
+def check_the_command_line(folder):
     run(folder, "-m", "hsipipe", "denoise", "data/my-field.hdr", "clean.tif", "--method", "mean_filter")
     model = next((folder / "results").glob("denoising/*/convolution/seed0/model.pt"))
     run(folder, "-m", "hsipipe", "denoise", "data/my-field.hdr", "trained.tif", "--model", model)
@@ -143,3 +143,11 @@ def test_it_denoises_a_file_from_the_command_line(folder):
     )
     assert clean.shape == trained.shape == field.shape
     assert clean[30].std() < field[30].std()
+
+
+def test_it_is_in_the_list_the_table_the_figure_and_the_command_line(folder, capsys):
+    # One test: of two, each process would run the study anew.
+    check_the_list(folder, capsys)
+    check_the_table(folder)
+    check_the_figure(folder)
+    check_the_command_line(folder)
