@@ -371,7 +371,7 @@ def pictured_runs():
 
 
 def get_explored_cases():
-    """What the explorer is told of each case: settings, scenes, and its variants in the order of the config."""
+    """What the explorer is told of each case: its scenes, and its variants in the order of the config."""
     cases = []
     for task, by_name in paper.cases.items():
         for name, case in by_name.items():
@@ -384,7 +384,6 @@ def get_explored_cases():
                     "note": case.note,
                     "simulated": any(is_simulated(scene) for scene in case.scenes),
                     "scenes": case.scenes,
-                    "case_settings": used_settings(task, name, "draw"),
                     "variants": {
                         variant: paper.variant(task, variant).method.name
                         for variant in order

@@ -50,7 +50,7 @@ def gather(
 
     Args:
         paper: name, title, citation, size.
-        cases: each with task, case, note, simulated, scenes (names), case_settings, and variants (name -> method) in
+        cases: each with task, case, note, simulated, scenes (names), and variants (name -> method) in
             the order of the config.
         tables: name -> what `make_table` takes.
         scores: tidy scores of the paper.
@@ -111,9 +111,7 @@ def _views(case: Mapping[str, Any], shown: Mapping[tuple[str, str, str], str]) -
     if not kept:
         return []
     paths = [f"results/scenes/{scene}.h5" for scene in case["scenes"]]
-    views: list[View] = load_task(task, "explore")(
-        f"results/{task}/{name}/case.h5", paths, kept, case_settings=case["case_settings"]
-    )
+    views: list[View] = load_task(task, "explore")(f"results/{task}/{name}/case.h5", paths, kept)
     return views
 
 

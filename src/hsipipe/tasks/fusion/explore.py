@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from hsipipe.report.explorer.views import CubeView, View
 from hsipipe.tasks.fusion.figures.material import read_shown
@@ -15,15 +14,12 @@ def explore(
     case: str | Path,
     scenes: Sequence[str | Path],
     kept: Mapping[str, str],
-    *,
-    case_settings: Mapping[str, Any],  # noqa: ARG001 -- all that is needed stands in the case file
 ) -> list[View]:
     """The shown item: truth, low-resolution HSI, and what each method made of the pair.
 
     Args:
         case, scenes: the case file and its scenes.
         kept: variant -> what was kept for pictures.
-        case_settings: those that `draw` reads.
     """
     shown = read_shown(case, scenes, read_kept(next(iter(kept.values())))["item"])
     return [

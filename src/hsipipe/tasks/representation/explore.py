@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,15 +21,12 @@ def explore(
     case: str | Path,
     scenes: Sequence[str | Path],  # noqa: ARG001 -- the case file holds the images
     kept: Mapping[str, str],
-    *,
-    case_settings: Mapping[str, Any],  # noqa: ARG001 -- nothing of it is needed
 ) -> list[View]:
     """The tested images of the first seed, where each encoder puts them, by t-SNE.
 
     Args:
         case, scenes: the case file and its scenes.
         kept: variant -> its embeddings.
-        case_settings: those that `draw` reads.
     """
     made = {variant: read_embeddings(path) for variant, path in kept.items()}
     with CaseFile(case) as opened:

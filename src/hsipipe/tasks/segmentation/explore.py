@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,15 +20,12 @@ def explore(
     case: str | Path,
     scenes: Sequence[str | Path],
     kept: Mapping[str, str],
-    *,
-    case_settings: Mapping[str, Any],  # noqa: ARG001 -- all that is needed stands in the case file
 ) -> list[View]:
     """The shown unit: what autoencoders keep of it, how clusterings divide it, what classifiers call it.
 
     Args:
         case, scenes: the case file and its scenes.
         kept: variant -> what was kept for pictures.
-        case_settings: those that `draw` reads.
     """
     autoencoders: list[str] = []
     clusters: dict[str, np.ndarray] = {}
