@@ -25,6 +25,7 @@ include: "workflow/rules/cases.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/run.smk"
 include: "workflow/rules/scores.smk"
+include: "workflow/rules/shown.smk"
 include: "workflow/rules/report.smk"
 
 
